@@ -1,0 +1,1 @@
+"""Lands Trailhouse events from Kafka or spools in the warehouse, each exactly once."""

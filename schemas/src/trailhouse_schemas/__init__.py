@@ -1,0 +1,1 @@
+"""The contracts of Trailhouse: events, wire format, spool format and warehouse."""

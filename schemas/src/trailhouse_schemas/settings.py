@@ -1,0 +1,83 @@
+"""The settings that all parts share, read once, at the edge: from arguments, else the environment, else a file.
+
+Every setting is an environment variable with the prefix `TRAILHOUSE_`. The file is `trailhouse.toml` in the current
+directory, else `~/.config/trailhouse/config.toml`, else the one that `TRAILHOUSE_CONFIG` names.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+__all__ = ["Settings", "config_files"]
+
+
+def config_files() -> list[Path]:
+    """Return the files that settings are read from, the weakest first."""
+    named = os.environ.get("TRAILHOUSE_CONFIG")
+    if named:
+        return [Path(named)]
+    return [Path("~/.config/trailhouse/config.toml").expanduser(), Path("trailhouse.toml")]
+
+
+class Settings(BaseSettings):
+    """Where things are. What only the collector or only the producer needs is in their own settings."""
+
+    model_config = SettingsConfigDict(env_prefix="TRAILHOUSE_", extra="ignore", frozen=True)
+
+    home: Path = Field(
+        default=Path("~/.trailhouse"), description="Directory that everything local is under, unless it is set apart."
+    )
+    spool: Path | None = Field(default=None, description="Directory of the spools; HOME/spool by default.")
+    warehouse: str = Field(
+        default="",
+        description="chdb://DIRECTORY or clickhouse://user@host:8123/database; chdb://HOME/warehouse by default.",
+    )
+    warehouse_password: SecretStr = Field(default=SecretStr(""), description="Password of the warehouse's user.")
+    kafka: str = Field(default="", description="Bootstrap servers of Kafka; empty: events stay in spools.")
+    registry: str = Field(default="", description="URL of the schema registry; empty: single-object encoding.")
+
+    @field_validator("home", "spool", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser().absolute()
+
+    @property
+    def spool_directory(self) -> Path:
+        """Directory of the spools of training processes."""
+        return self.spool or self.home_directory / "spool"
+
+    @property
+    def control_directory(self) -> Path:
+        """Directory of the retained spools of control facts: grants, prices, attributes."""
+        return self.home_directory / "control"
+
+    @property
+    def home_directory(self) -> Path:
+        """The home directory, absolute."""
+        return self.home.expanduser().absolute()
+
+    @property
+    def warehouse_url(self) -> str:
+        """The warehouse's URL."""
+        return self.warehouse or f"chdb://{self.home_directory / 'warehouse'}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over the environment, which wins over the file."""
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_files()))

@@ -1,0 +1,423 @@
+"""The spool: a producer's local write-ahead queue on disk, one SQLite file a producer.
+
+This is the contract between who writes a spool (the producer) and who empties it (a forwarder to Kafka, or the
+collector). What is appended survives the death of the process: the file is in WAL mode, and only a crash of the
+machine can take the last commits.
+
+Who may do what is decided by two OS locks on files beside the spool, never by a process id. The locks go with the
+process that holds them, however it dies, and are not inherited by a forked child.
+
+- `NAME.spool.writer` is held by the producer for as long as it may append.
+- `NAME.spool.drainer` is held by whoever empties the spool: one forwarder or one collector at a time.
+
+An event leaves the spool only when it is where it should be: acknowledged by the broker, landed in the warehouse, or
+in the table `refused`, which the accounting of loss reads. A spool that is marked to be retained keeps its events after
+that too; `done_through` says how far it has been drained.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import time
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from trailhouse_schemas.errors import SpoolError, SpoolLockedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+__all__ = [
+    "SPOOL_SUFFIX",
+    "FileLock",
+    "RefusedEvent",
+    "Spool",
+    "SpoolPlan",
+    "SpooledEvent",
+    "spool_files",
+]
+
+SPOOL_SUFFIX: Final = ".spool"
+FORMAT_VERSION: Final = 1
+_BUSY_TIMEOUT_SECONDS: Final = 10.0
+
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS events (
+    sequence     INTEGER PRIMARY KEY,
+    event_type   TEXT    NOT NULL,
+    message_key  TEXT    NOT NULL,
+    appended_us  INTEGER NOT NULL,
+    partition    INTEGER,
+    value        BLOB    NOT NULL
+);
+CREATE INDEX IF NOT EXISTS events_by_type ON events (event_type, sequence);
+CREATE TABLE IF NOT EXISTS refused (
+    sequence     INTEGER PRIMARY KEY,
+    event_type   TEXT    NOT NULL,
+    message_key  TEXT    NOT NULL,
+    appended_us  INTEGER NOT NULL,
+    value        BLOB    NOT NULL,
+    reason       TEXT    NOT NULL,
+    refused_us   INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS plans (
+    event_type     TEXT    PRIMARY KEY,
+    first_sequence INTEGER NOT NULL,
+    last_sequence  INTEGER NOT NULL,
+    tries          INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS done (event_type TEXT PRIMARY KEY, through_sequence INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledEvent:
+    """One event in a spool. `value` is in single-object encoding."""
+
+    sequence: int
+    event_type: str
+    message_key: str
+    appended_us: int
+    value: bytes
+    #: The partition that it was first sent to; None while it was not sent.
+    partition: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedEvent:
+    """An event that the broker refused for good, with its reason."""
+
+    sequence: int
+    event_type: str
+    message_key: str
+    appended_us: int
+    value: bytes
+    reason: str
+    refused_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolPlan:
+    """The promise of a collector to land the events of one type with sequences in [first, last]."""
+
+    event_type: str
+    first_sequence: int
+    last_sequence: int
+    tries: int
+
+
+class FileLock:
+    """An exclusive lock of the operating system on a file; gone when its holder is, however it ends.
+
+    A forked child does not hold it: `os.register_at_fork` closes the child's descriptor of every lock.
+    """
+
+    _held: Final[set[FileLock]] = set()
+
+    def __init__(self, path: Path) -> None:
+        """Make the lock on `path`, not yet taken."""
+        self.path = path
+        self._descriptor: int | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether this object holds the lock."""
+        return self._descriptor is not None
+
+    def acquire(self) -> bool:
+        """Take the lock if it is free; return whether this object holds it now."""
+        if self._descriptor is not None:
+            return True
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            return False
+        if not _same_file(descriptor, self.path):
+            os.close(descriptor)
+            return self.acquire()
+        self._descriptor = descriptor
+        FileLock._held.add(self)
+        return True
+
+    def release(self) -> None:
+        """Give the lock back; nothing happens when it is not held."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+            FileLock._held.discard(self)
+
+    @classmethod
+    def _close_in_child(cls) -> None:
+        for lock in list(cls._held):
+            lock.release()
+
+
+os.register_at_fork(after_in_child=FileLock._close_in_child)  # noqa: SLF001 - the class's own hook
+
+
+def _same_file(descriptor: int, path: Path) -> bool:
+    try:
+        on_disk = path.stat()
+    except FileNotFoundError:
+        return False
+    held = os.fstat(descriptor)
+    return (held.st_dev, held.st_ino) == (on_disk.st_dev, on_disk.st_ino)
+
+
+def spool_files(directory: Path) -> list[Path]:
+    """Return the spools in `directory`, the oldest first (names are UUIDv7); none when there is no directory."""
+    if not directory.is_dir():
+        return []
+    return sorted(file for file in directory.iterdir() if file.name.endswith(SPOOL_SUFFIX))
+
+
+class Spool:
+    """One open spool. Not for use by several threads at once, and not across fork()."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        """Wrap an open connection; use `create` or `open`."""
+        self.path = path
+        self._connection = connection
+        self._meta = dict(connection.execute("SELECT name, value FROM meta"))
+        self.writer_lock = FileLock(path.with_name(path.name + ".writer"))
+        self.drainer_lock = FileLock(path.with_name(path.name + ".drainer"))
+
+    @classmethod
+    def create(
+        cls, directory: Path, producer_id: str, *, retained: bool = False, check_same_thread: bool = True
+    ) -> Spool:
+        """Make the spool of a producer in `directory` and take its writer's lock; raises `SpoolError`."""
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            path = directory / f"{producer_id}{SPOOL_SUFFIX}"
+            writer = FileLock(path.with_name(path.name + ".writer"))
+            if not writer.acquire():
+                raise SpoolLockedError(f"Spool {path} is being written by another process; use another producer_id")
+            with closing(_connect(path)) as connection:
+                connection.executescript(_TABLES)
+                with connection:
+                    connection.executemany(
+                        "INSERT OR IGNORE INTO meta VALUES (?, ?)",
+                        [
+                            ("format_version", str(FORMAT_VERSION)),
+                            ("producer_id", producer_id),
+                            ("retained", str(int(retained))),
+                        ],
+                    )
+            spool = cls(path, _connect(path, check_same_thread=check_same_thread))
+        except (OSError, sqlite3.Error) as error:
+            raise SpoolError(
+                f"Spool directory {directory} cannot be written ({error}); set TRAILHOUSE_SPOOL"
+            ) from error
+        spool.writer_lock = writer
+        return spool
+
+    @classmethod
+    def open(cls, path: Path, *, check_same_thread: bool = True) -> Spool:
+        """Open an existing spool to read or drain it; raises `SpoolError`."""
+        if not path.is_file():
+            raise SpoolError(f"Spool {path} is not there")
+        try:
+            connection = _connect(path, check_same_thread=check_same_thread)
+            spool = cls(path, connection)
+        except sqlite3.Error as error:
+            raise SpoolError(f"Spool {path} cannot be read ({error}); move it away to go on without it") from error
+        found = spool._meta.get("format_version", "none")
+        if found != str(FORMAT_VERSION):
+            connection.close()
+            raise SpoolError(f"Spool {path} has format {found}; this version reads {FORMAT_VERSION}: upgrade it")
+        return spool
+
+    def __enter__(self) -> Spool:
+        """Return the spool itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the spool."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the file and give back the locks that this object holds."""
+        self._connection.close()
+        self.drainer_lock.release()
+        self.writer_lock.release()
+
+    @property
+    def producer_id(self) -> str:
+        """The producer whose events these are."""
+        return self._meta["producer_id"]
+
+    @property
+    def retained(self) -> bool:
+        """Whether events stay in the spool after they are done."""
+        return self._meta["retained"] == "1"
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise SpoolError(
+                f"Spool {self.path} cannot be written ({error}); free disk space or mend the disk"
+            ) from error
+
+    def append(self, events: Sequence[SpooledEvent]) -> None:
+        """Append events in one transaction: all are there, or none; raises `SpoolError`."""
+        with self._transaction() as connection:
+            connection.executemany(
+                "INSERT INTO events (sequence, event_type, message_key, appended_us, value) VALUES (?, ?, ?, ?, ?)",
+                [(e.sequence, e.event_type, e.message_key, e.appended_us, e.value) for e in events],
+            )
+
+    def backlog(self) -> int:
+        """Return the number of events that are not done."""
+        return int(
+            self._connection.execute(
+                "SELECT count(*) FROM events e LEFT JOIN done d USING (event_type) "
+                "WHERE d.through_sequence IS NULL OR e.sequence > d.through_sequence"
+            ).fetchone()[0]
+        )
+
+    def last_sequence(self) -> int | None:
+        """Return the highest sequence in the spool, done or not; None when it is empty."""
+        (found,) = self._connection.execute("SELECT max(sequence) FROM events").fetchone()
+        return None if found is None else int(found)
+
+    def event_types(self) -> list[str]:
+        """Return the types of the events in the spool."""
+        return [name for (name,) in self._connection.execute("SELECT DISTINCT event_type FROM events ORDER BY 1")]
+
+    def read(
+        self,
+        event_type: str | None = None,
+        *,
+        after: int = -1,
+        through: int | None = None,
+        limit_events: int = 5_000,
+        limit_bytes: int = 16 << 20,
+    ) -> list[SpooledEvent]:
+        """Return events in order of sequence, of one type or of all, from `after` (excluded) to `through` (included).
+
+        At least one event is returned if there is one, however large; then as many as fit both limits.
+        """
+        rows = self._connection.execute(
+            "SELECT sequence, event_type, message_key, appended_us, value, partition FROM events "
+            "WHERE (?1 IS NULL OR event_type = ?1) AND sequence > ?2 AND (?3 IS NULL OR sequence <= ?3) "
+            "ORDER BY sequence LIMIT ?4",
+            (event_type, after, through, limit_events),
+        )
+        found: list[SpooledEvent] = []
+        total = 0
+        for row in rows:
+            event = SpooledEvent(*row)
+            total += len(event.value)
+            if found and total > limit_bytes:
+                break
+            found.append(event)
+        return found
+
+    def choose_partitions(self, chosen: Iterable[tuple[int, int]]) -> None:
+        """Store the partition of events that are about to be sent, as (sequence, partition); the first choice stays."""
+        with self._transaction() as connection:
+            connection.executemany(
+                "UPDATE events SET partition = ?2 WHERE sequence = ?1 AND partition IS NULL", list(chosen)
+            )
+
+    def plan(self, event_type: str) -> SpoolPlan | None:
+        """Return the open plan for the events of one type, if there is one."""
+        row = self._connection.execute("SELECT * FROM plans WHERE event_type = ?", (event_type,)).fetchone()
+        return None if row is None else SpoolPlan(*row)
+
+    def plans(self) -> list[SpoolPlan]:
+        """Return all open plans."""
+        return [SpoolPlan(*row) for row in self._connection.execute("SELECT * FROM plans ORDER BY event_type")]
+
+    def set_plan(self, plan: SpoolPlan) -> None:
+        """Store a plan, in place of the one for the same event type."""
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO plans VALUES (?, ?, ?, ?)",
+                (plan.event_type, plan.first_sequence, plan.last_sequence, plan.tries),
+            )
+
+    def done_through(self, event_type: str) -> int:
+        """Return the sequence up to which events of that type are done; -1 when none is."""
+        row = self._connection.execute(
+            "SELECT through_sequence FROM done WHERE event_type = ?", (event_type,)
+        ).fetchone()
+        return -1 if row is None else int(row[0])
+
+    def set_done(self, event_type: str, through: int) -> None:
+        """Declare the events of a type up to `through` done, close its plan, and delete them unless they are retained."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM plans WHERE event_type = ?", (event_type,))
+            connection.execute(
+                "INSERT INTO done VALUES (?1, ?2) ON CONFLICT (event_type) "
+                "DO UPDATE SET through_sequence = max(through_sequence, ?2)",
+                (event_type, through),
+            )
+            if not self.retained:
+                connection.execute("DELETE FROM events WHERE event_type = ? AND sequence <= ?", (event_type, through))
+
+    def delete(self, sequences: Iterable[int]) -> None:
+        """Delete single events, whose place is elsewhere now."""
+        with self._transaction() as connection:
+            connection.executemany("DELETE FROM events WHERE sequence = ?", [(s,) for s in sequences])
+
+    def refuse(self, sequence: int, reason: str) -> None:
+        """Move one event to the refused ones, where the accounting finds it."""
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO refused SELECT sequence, event_type, message_key, appended_us, value, ?2, ?3 "
+                "FROM events WHERE sequence = ?1",
+                (sequence, reason, time.time_ns() // 1000),
+            )
+            connection.execute("DELETE FROM events WHERE sequence = ?", (sequence,))
+
+    def refused(self) -> list[RefusedEvent]:
+        """Return the events that were refused for good, in order of sequence."""
+        return [RefusedEvent(*row) for row in self._connection.execute("SELECT * FROM refused ORDER BY sequence")]
+
+    def remove_if_finished(self) -> bool:
+        """Delete the file when nobody will ever need it again; return whether it is gone.
+
+        That is so when its writer is gone, this object holds the drainer's lock, nothing is left in it or refused, and
+        it is not retained.
+        """
+        if self.retained or not self.drainer_lock.held or not self.writer_lock.acquire():
+            return False
+        if self.last_sequence() is not None or self.plans() or self.refused():
+            self.writer_lock.release()
+            return False
+        self._connection.close()
+        for file in (self.path, *(self.path.with_name(self.path.name + end) for end in ("-wal", "-shm"))):
+            file.unlink(missing_ok=True)
+        for lock in (self.drainer_lock, self.writer_lock):
+            lock.path.unlink(missing_ok=True)
+            lock.release()
+        return True
+
+
+def _connect(path: Path, *, check_same_thread: bool = True) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=check_same_thread
+    )
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    return connection

@@ -1,0 +1,17 @@
+"""The warehouse: how to connect to it, and what tables it has."""
+
+from trailhouse_schemas.warehouse.connect import WarehouseUrl, connect, parse_url
+from trailhouse_schemas.warehouse.migrate import Migration, check, migrate, migrations
+from trailhouse_schemas.warehouse.tables import TRANSPORT_COLUMNS, row_columns
+
+__all__ = [
+    "TRANSPORT_COLUMNS",
+    "Migration",
+    "WarehouseUrl",
+    "check",
+    "connect",
+    "migrate",
+    "migrations",
+    "parse_url",
+    "row_columns",
+]

@@ -1,0 +1,202 @@
+"""Opens a warehouse by its URL: ClickHouse embedded in the process (chDB), or a ClickHouse server.
+
+    chdb:///absolute/directory            chdb://relative/directory        chdb://DIRECTORY?database=NAME
+    clickhouse://user@host:8123/database  clickhouses://user@host:8443/database   (the second: TLS)
+
+Both give the same client of the same library, so that everything behind this line is the same for both.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from trailhouse_schemas.errors import (
+    WarehouseError,
+    WarehouseLockedError,
+    WarehouseUnavailableError,
+)
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+__all__ = ["DEFAULT_DATABASE", "WarehouseUrl", "connect", "parse_url"]
+
+DEFAULT_DATABASE: Final = "trailhouse"
+_DEFAULT_PORTS: Final = {"clickhouse": 8123, "clickhouses": 8443}
+_DATABASE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+#: For every statement: an insert is done when it returns, is never dropped for looking like another one, and never
+#: turns a null into a 0; times are UTC whatever the server's zone.
+_SETTINGS: Final[dict[str, Any]] = {
+    "async_insert": 0,
+    "input_format_null_as_default": 0,
+    "session_timezone": "UTC",
+}
+
+#: chDB allows several clients of one directory in one process, and none of another process. Opening takes this lock
+#: because the engine itself reports a directory that is locked only on the standard error.
+_opening = threading.Lock()
+_opened: set[Path] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class WarehouseUrl:
+    """What a warehouse's URL says. Without its password: that comes from a setting of its own."""
+
+    scheme: str
+    directory: Path | None
+    host: str
+    port: int
+    user: str
+    password: str
+    database: str
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the engine runs in this process."""
+        return self.directory is not None
+
+    def __str__(self) -> str:
+        """Return the URL without a password, for people."""
+        if self.directory is not None:
+            return f"chdb://{self.directory}"
+        return f"{self.scheme}://{self.user}@{self.host}:{self.port}/{self.database}"
+
+
+def parse_url(url: str) -> WarehouseUrl:
+    """Return the parts of a warehouse's URL; raises `WarehouseError` when it is none."""
+    parts = urlsplit(url)
+    query = parse_qs(parts.query)
+    if parts.scheme == "chdb":
+        location = unquote(parts.netloc + parts.path)
+        if not location:
+            raise WarehouseError(f"Warehouse {url!r} names no directory; write chdb:///path/to/directory")
+        database = query.get("database", [DEFAULT_DATABASE])[0]
+        found = WarehouseUrl("chdb", Path(location).expanduser().absolute(), "", 0, "", "", database)
+    elif parts.scheme in _DEFAULT_PORTS:
+        try:
+            port = parts.port or _DEFAULT_PORTS[parts.scheme]
+        except ValueError:
+            raise WarehouseError(f"Warehouse {parts.scheme}://{parts.hostname} has a port that is no number") from None
+        if not parts.hostname:
+            raise WarehouseError(f"Warehouse {url!r} names no host; write {parts.scheme}://user@host:{port}/database")
+        found = WarehouseUrl(
+            parts.scheme,
+            None,
+            parts.hostname,
+            port,
+            unquote(parts.username or "default"),
+            unquote(parts.password or ""),
+            parts.path.strip("/") or DEFAULT_DATABASE,
+        )
+    else:
+        raise WarehouseError(
+            f"Warehouse {parts.scheme or url!r} is of no known kind; "
+            "write chdb://DIRECTORY or clickhouse://user@host:8123/database"
+        )
+    if not _DATABASE_NAME.fullmatch(found.database):
+        raise WarehouseError(f"Database {found.database!r} is no name; use letters, digits and _")
+    return found
+
+
+def connect(url: str | WarehouseUrl, *, password: str = "", create: bool = False) -> Client:
+    """Open a warehouse.
+
+    Args:
+        url: Its URL; see the module.
+        password: Password of the user of a server, unless the URL has one.
+        create: Make the directory and the database when they are not there.
+
+    Raises:
+        WarehouseLockedError: another process has the embedded warehouse open.
+        WarehouseUnavailableError: it does not answer, or is not there and `create` is not set.
+        WarehouseError: the URL is none.
+    """
+    where = parse_url(url) if isinstance(url, str) else url
+    client = _open_embedded(where, create=create) if where.embedded else _open_server(where, password)
+    try:
+        if create:
+            client.command(f"CREATE DATABASE IF NOT EXISTS `{where.database}`")
+        elif not client.query(
+            "SELECT 1 FROM system.databases WHERE name = {name:String}", {"name": where.database}
+        ).row_count:
+            raise WarehouseUnavailableError(
+                f"Warehouse {where} has no database {where.database!r}; run 'trailhouse migrate' to make it"
+            )
+        client.database = where.database
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def _open_embedded(where: WarehouseUrl, *, create: bool) -> Client:
+    directory = where.directory
+    assert directory is not None  # noqa: S101 - what `embedded` means
+    if not create and not (directory / "metadata").is_dir():
+        raise WarehouseUnavailableError(f"Warehouse {where} is not there; run 'trailhouse migrate' to make it")
+    import clickhouse_connect  # noqa: PLC0415 - slow, and only who opens a warehouse needs it
+    from clickhouse_connect.driver.exceptions import Error  # noqa: PLC0415
+
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WarehouseUnavailableError(f"Warehouse {where} cannot be made ({error}); choose another place") from error
+    if not os.access(directory, os.W_OK):
+        raise WarehouseUnavailableError(f"Warehouse {where} cannot be written; ask the owner of the directory")
+    with _opening:
+        resolved = directory.resolve()
+        if resolved not in _opened and _is_locked(resolved / "status"):
+            raise WarehouseLockedError(
+                f"Warehouse {where} is open in another process; end that one, or use a ClickHouse server"
+            )
+        try:
+            client = clickhouse_connect.get_client(interface="chdb", path=str(directory), settings=dict(_SETTINGS))
+        except Error as error:
+            raise WarehouseUnavailableError(f"Warehouse {where} cannot be opened: {_first_line(error)}") from error
+        _opened.add(resolved)
+    return client
+
+
+def _open_server(where: WarehouseUrl, password: str) -> Client:
+    import clickhouse_connect  # noqa: PLC0415 - slow, and only who opens a warehouse needs it
+    from clickhouse_connect.driver.exceptions import Error  # noqa: PLC0415
+
+    try:
+        return clickhouse_connect.get_client(
+            host=where.host,
+            port=where.port,
+            username=where.user,
+            password=where.password or password,
+            secure=where.scheme == "clickhouses",
+            settings=dict(_SETTINGS),
+        )
+    except (Error, OSError) as error:
+        raise WarehouseUnavailableError(
+            f"Warehouse {where} does not answer ({_first_line(error)}); start it, or set TRAILHOUSE_WAREHOUSE"
+        ) from error
+
+
+def _is_locked(status: Path) -> bool:
+    try:
+        descriptor = os.open(status, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,124 @@
+"""Brings a warehouse to the tables of this version: numbered SQL files, each applied once, each with its checksum.
+
+A database that has a migration that this version does not know is ahead and is refused; so is one in which the text
+of an applied migration differs from this version's. Every statement can be repeated, so that a migration that was
+interrupted is simply applied again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Final
+
+from trailhouse_schemas.errors import WarehouseAheadError, WarehouseAlteredError, WarehouseBehindError
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+__all__ = ["Migration", "applied", "check", "migrate", "migrations"]
+
+_LEDGER: Final = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    number UInt32, name String, checksum String, applied_at DateTime64(6, 'UTC') DEFAULT now64(6, 'UTC')
+) ENGINE = ReplacingMergeTree ORDER BY number SETTINGS fsync_after_insert = 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One numbered step: a file such as `0001_runs.sql`."""
+
+    number: int
+    name: str
+    text: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the text, as 64 hexadecimal digits."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def statements(self) -> list[str]:
+        """The statements of the file; each ends with a semicolon at the end of a line."""
+        return [statement.strip() for statement in (self.text + "\n").split(";\n") if statement.strip()]
+
+
+@cache
+def migrations() -> tuple[Migration, ...]:
+    """Return the migrations of this version, in order."""
+    found = []
+    for file in (resources.files("trailhouse_schemas.warehouse") / "migrations").iterdir():
+        if file.name.endswith(".sql"):
+            number, _, name = file.name.removesuffix(".sql").partition("_")
+            found.append(Migration(int(number), name, file.read_text("utf-8")))
+    return tuple(sorted(found, key=lambda migration: migration.number))
+
+
+def applied(client: Client) -> dict[int, str]:
+    """Return the checksum of each migration that the database has, by number."""
+    there = client.query(
+        "SELECT 1 FROM system.tables WHERE database = currentDatabase() AND name = 'schema_migrations'"
+    )
+    if not there.row_count:
+        return {}
+    return dict(client.query("SELECT number, checksum FROM schema_migrations ORDER BY number, applied_at").result_rows)
+
+
+def migrate(client: Client) -> list[Migration]:
+    """Apply what the database lacks; return what was applied.
+
+    Raises:
+        WarehouseAheadError: the database has migrations that this version does not know.
+        WarehouseAlteredError: an applied migration is not this version's.
+    """
+    client.command(_LEDGER)
+    have = _refuse_strangers(client)
+    done = []
+    for migration in migrations():
+        if migration.number in have:
+            continue
+        for statement in migration.statements:
+            client.command(statement)
+        client.insert(
+            "schema_migrations",
+            [[migration.number, migration.name, migration.checksum]],
+            column_names=["number", "name", "checksum"],
+        )
+        done.append(migration)
+    return done
+
+
+def check(client: Client) -> None:
+    """Raise unless the database is exactly what this version expects.
+
+    Raises:
+        WarehouseBehindError: migrations are lacking.
+        WarehouseAheadError: the database has migrations that this version does not know.
+        WarehouseAlteredError: an applied migration is not this version's.
+    """
+    have = _refuse_strangers(client)
+    lacking = [m for m in migrations() if m.number not in have]
+    if lacking:
+        raise WarehouseBehindError(
+            f"Database {client.database} lacks migration {lacking[0].number} ({lacking[0].name}); run 'trailhouse migrate'"
+        )
+
+
+def _refuse_strangers(client: Client) -> dict[int, str]:
+    have = applied(client)
+    known = {m.number: m for m in migrations()}
+    ahead = sorted(set(have) - set(known))
+    if ahead:
+        raise WarehouseAheadError(
+            f"Database {client.database} has migration {ahead[-1]}, this version knows {max(known)}: upgrade Trailhouse"
+        )
+    for number, checksum in have.items():
+        if checksum != known[number].checksum:
+            raise WarehouseAlteredError(
+                f"Migration {number} ({known[number].name}) of database {client.database} has checksum {checksum[:12]}…, "
+                f"this version's has {known[number].checksum[:12]}…: install the version that made the database"
+            )
+    return have
