@@ -1,0 +1,1 @@
+"""Real servers for tests, the demo and development: found where they run, or started from what this machine has."""

@@ -1,0 +1,154 @@
+"""Servers through testcontainers, where a Docker engine answers; a docker client alone is not an engine."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Final
+
+from trailhouse_cli.servers import kafka, registry
+from trailhouse_cli.servers.errors import ServerMissingError, ServerStartError
+from trailhouse_cli.servers.process import HOST, free_port
+from trailhouse_cli.servers.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["CLICKHOUSE_IMAGE", "KAFKA_IMAGE", "REGISTRY_IMAGE", "ContainerServer", "broker_variable", "require_engine"]
+
+#: The same versions as in docker-compose.yml, which a test sees to.
+KAFKA_IMAGE: Final = "apache/kafka:4.1.1"
+REGISTRY_IMAGE: Final = "apicurio/apicurio-registry:3.3.3"
+CLICKHOUSE_IMAGE: Final = "clickhouse/clickhouse-server:26.9"
+
+_ENGINE_SECONDS: Final = 2
+_STARTUP_SECONDS: Final = 90.0
+
+
+def require_engine() -> None:
+    """Return when a Docker engine answers; raises `ServerMissingError`, at once where there is none."""
+    try:
+        import docker  # noqa: PLC0415 - heavy, and only here
+        import testcontainers.core.container  # noqa: F401, PLC0415 - heavy, and only here
+    except ImportError:
+        raise ServerMissingError(
+            "testcontainers is not installed; install trailhouse-cli[servers] to start servers through Docker"
+        ) from None
+    try:
+        with contextlib.closing(docker.from_env(timeout=_ENGINE_SECONDS)) as client:
+            client.ping()
+    except (docker.errors.DockerException, OSError) as error:
+        raise ServerMissingError(f"no Docker engine answers ({_first_line(error)})") from None
+
+
+def broker_variable(prop: str) -> str:
+    """Return the environment variable by which the image apache/kafka takes that property of the broker."""
+    return "KAFKA_" + prop.replace("_", "__").replace("-", "___").replace(".", "_").upper()
+
+
+class ContainerServer:
+    """A server in a container of our own; testcontainers removes it, when this process is killed too."""
+
+    origin = "docker"
+
+    def __init__(
+        self,
+        name: str,
+        image: str,
+        *,
+        inner_port: int,
+        port: int,
+        environment: Mapping[str, str],
+        is_ready: Callable[[], bool],
+    ) -> None:
+        """Start it on that port of this machine and return when it serves; raises `ServerStartError`."""
+        from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - heavy, and only here
+
+        self._name = name
+        self._is_ready = is_ready
+        self._container: Any = DockerContainer(image).with_bind_ports(inner_port, port)
+        for variable, value in environment.items():
+            self._container = self._container.with_env(variable, value)
+        try:
+            self._container.start()
+            self._wait()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def running(self) -> bool:
+        """Whether the container runs."""
+        wrapped = self._container.get_wrapped_container()
+        wrapped.reload()
+        return bool(wrapped.status == "running")
+
+    def start(self) -> None:
+        """Start it again with its data; returns when it serves; raises `ServerStartError`."""
+        self._container.get_wrapped_container().start()
+        self._wait()
+
+    def stop(self) -> None:
+        """Stop it in order; its data stay."""
+        self._container.get_wrapped_container().stop()
+
+    def kill(self) -> None:
+        """Kill it as a power cut would; its data stay."""
+        self._container.get_wrapped_container().kill()
+
+    def close(self) -> None:
+        """Remove it with its data."""
+        self._container.stop()
+
+    def _wait(self) -> None:
+        if not wait_until(self._is_ready, seconds=_STARTUP_SECONDS):
+            raise ServerStartError(self._name, f"its container did not answer in {_STARTUP_SECONDS:g} s", "")
+
+
+class ContainerKafka(ContainerServer):
+    """A broker in a container."""
+
+    def __init__(self) -> None:
+        """Start it; returns when it serves; raises `ServerMissingError` without an engine."""
+        require_engine()
+        port = free_port()
+        self.bootstrap_servers = f"{HOST}:{port}"
+        properties = kafka.BROKER_PROPERTIES | {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.voters": "1@localhost:9093",
+            "controller.listener.names": "CONTROLLER",
+            # Clients reach the broker by the port that this machine lends it.
+            "listeners": "PLAINTEXT://:9092,CONTROLLER://:9093",
+            "advertised.listeners": f"PLAINTEXT://{self.bootstrap_servers}",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        }
+        super().__init__(
+            "kafka",
+            KAFKA_IMAGE,
+            inner_port=9092,
+            port=port,
+            environment={broker_variable(name): value for name, value in properties.items()},
+            is_ready=lambda: kafka.answers(self.bootstrap_servers, timeout_seconds=1),
+        )
+
+
+class ContainerRegistry(ContainerServer):
+    """A schema registry in a container."""
+
+    def __init__(self) -> None:
+        """Start it; returns when it serves; raises `ServerMissingError` without an engine."""
+        require_engine()
+        port = free_port()
+        self.url = f"http://{HOST}:{port}{registry.CONFLUENT_API}"
+        super().__init__(
+            "registry",
+            REGISTRY_IMAGE,
+            inner_port=8080,
+            port=port,
+            environment={},
+            is_ready=lambda: registry.answers(self.url, timeout_seconds=2),
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,103 @@
+"""Fixtures that everybody shares: a real broker, a real registry, a real warehouse.
+
+A server that cannot be had here skips the tests that ask for it, with the reason; where CI is set they fail with it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+from servers.topics import Topics
+from servers.warehouses import Warehouse, new_warehouse
+
+from trailhouse_cli.servers.discovery import find_kafka, find_registry
+from trailhouse_cli.servers.errors import ServerMissingError
+from trailhouse_schemas.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from trailhouse_cli.servers.kafka import KafkaServer
+    from trailhouse_cli.servers.registry import RegistryServer
+
+    Server = KafkaServer | RegistryServer
+
+
+def _cannot_have(error: ServerMissingError) -> NoReturn:
+    """Skip the test, or fail it where CI is set: there, a test that did not run is a promise that nobody checked."""
+    if os.environ.get("CI", "").strip().lower() in {"1", "true", "yes", "on"}:
+        pytest.fail(str(error), pytrace=False)
+    pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def _servers() -> Iterator[list[Server]]:
+    """The servers that this session has; at its end none is left."""
+    servers: list[Server] = []
+    yield servers
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def kafka(_servers: list[Server]) -> KafkaServer:
+    """A real broker: `.bootstrap_servers`; one of our own has `.stop()`, `.kill()`, `.start()` on the same data."""
+    try:
+        server = find_kafka(Settings())
+    except ServerMissingError as error:
+        _cannot_have(error)
+    _servers.append(server)
+    return server
+
+
+@pytest.fixture(scope="session")
+def registry(_servers: list[Server]) -> RegistryServer:
+    """A real schema registry: `.url` of Confluent's API; `.stop()`, `.kill()`, `.start()`, after which it is empty."""
+    try:
+        server = find_registry(Settings())
+    except ServerMissingError as error:
+        _cannot_have(error)
+    _servers.append(server)
+    return server
+
+
+@pytest.fixture(autouse=True)
+def _servers_up(_servers: list[Server]) -> Iterator[None]:
+    """Start again what a test has stopped, so that the next one finds it."""
+    yield
+    for server in _servers:
+        if not server.running:
+            server.start()
+
+
+@pytest.fixture
+def topics(kafka: KafkaServer) -> Iterator[Topics]:
+    """Creates topics: `topics.create("name", partitions=3)`, `topics.create_catalogue()`; deletes them at the end."""
+    made = Topics(kafka.bootstrap_servers)
+    yield made
+    if kafka.running:
+        made.close()
+
+
+@pytest.fixture
+def topic(topics: Topics) -> str:
+    """Name of a fresh topic with one partition."""
+    return topics.create()
+
+
+@pytest.fixture(scope="session")
+def chdb_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The one directory that the engine of this process has open."""
+    return tmp_path_factory.mktemp("warehouse")
+
+
+@pytest.fixture
+def warehouse(chdb_directory: Path) -> Iterator[Warehouse]:
+    """A fresh, migrated database: `.url`, `.client`, `.database`, `.count(table)`."""
+    made = new_warehouse(chdb_directory)
+    yield made
+    made.client.command("DROP DATABASE {d:Identifier}", {"d": made.database})
+    made.client.close()

@@ -1,0 +1,1 @@
+"""What the fixtures for real servers are made of."""
