@@ -28,4 +28,6 @@ class ServerNotOwnedError(ServerError):
 
     def __init__(self, name: str, address: str) -> None:
         """Name the server and where it is."""
-        super().__init__(f"The {name} server at {address} is not ours to stop; unset its setting to start one of our own")
+        super().__init__(
+            f"The {name} server at {address} is not ours to stop; unset its setting to start one of our own"
+        )

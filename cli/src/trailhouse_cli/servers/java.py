@@ -22,7 +22,7 @@ _ANSWER_SECONDS = 20.0
 
 
 def find_java(at_least: int) -> str:
-    """Return a `java` of that major version or newer, the one that the user chose first; raises `ServerMissingError`."""
+    """Return a `java` of that major version or newer, the user's choice first; raises `ServerMissingError`."""
     seen: dict[Path, int] = {}
     for java in _candidates():
         real = java.resolve()
@@ -32,7 +32,9 @@ def find_java(at_least: int) -> str:
         if seen[real] >= at_least:
             return str(real)
     found = ", ".join(f"{version or 'unknown'} at {java}" for java, version in seen.items()) or "none"
-    raise ServerMissingError(f"Java {at_least} or newer is not there (found: {found}); install it or set JAVA_HOME to it")
+    raise ServerMissingError(
+        f"Java {at_least} or newer is not there (found: {found}); install it or set JAVA_HOME to it"
+    )
 
 
 def _candidates() -> Iterator[Path]:

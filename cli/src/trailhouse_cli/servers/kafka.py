@@ -50,7 +50,7 @@ _ANSWER_SECONDS: Final = 5.0
 
 
 class KafkaServer(Protocol):
-    """A broker that answers. Only one of our own can be stopped, killed and started again, on the same port and data."""
+    """A broker that answers. One of our own can be stopped, killed and started again, on the same port and data."""
 
     @property
     def bootstrap_servers(self) -> str:
@@ -100,7 +100,7 @@ class ForeignKafka:
         """Take its address; raises `ServerMissingError` when it does not answer."""
         if not answers(bootstrap_servers):
             raise ServerMissingError(
-                f"Kafka at {bootstrap_servers} does not answer; start it, or unset TRAILHOUSE_KAFKA to start one of our own"
+                f"Kafka at {bootstrap_servers} does not answer; start it, or unset TRAILHOUSE_KAFKA to start one here"
             )
         self.bootstrap_servers = bootstrap_servers
 

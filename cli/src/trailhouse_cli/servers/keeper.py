@@ -1,7 +1,7 @@
 """Keeps one server process for a parent that may die at any moment: no server outlives who asked for it.
 
-The parent writes one command a line (`start`, `stop SECONDS`, `kill`, `poll`) and reads one JSON object a line. When the
-parent is gone, however it went, the server is killed and its directory removed. Run as a script by itself, with the
+The parent writes one command a line (`start`, `stop SECONDS`, `kill`, `poll`) and reads one JSON object a line. When
+the parent is gone, however it went, the server is killed and its directory removed. Run as a script by itself, with the
 standard library alone, so that starting it takes milliseconds and forks nothing of the parent's.
 """
 
@@ -33,7 +33,9 @@ def _die_with_parent() -> None:
 class Keeper:
     """One server process, started and stopped any number of times."""
 
-    def __init__(self, command: list[str], *, directory: Path | str, log: Path | str, environment: dict[str, str]) -> None:
+    def __init__(
+        self, command: list[str], *, directory: Path | str, log: Path | str, environment: dict[str, str]
+    ) -> None:
         """Take the command, the directory it runs in, the file its output goes to, and variables to add."""
         self._command = command
         self._directory = directory
@@ -100,9 +102,7 @@ def _commands(parent: int) -> Any:
 def main() -> None:
     """Obey until the parent is gone."""
     order = json.loads(sys.argv[1])
-    keeper = Keeper(
-        order["command"], directory=order["directory"], log=order["log"], environment=order["environment"]
-    )
+    keeper = Keeper(order["command"], directory=order["directory"], log=order["log"], environment=order["environment"])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         for command, *arguments in _commands(order["parent"]):

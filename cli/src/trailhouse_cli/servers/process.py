@@ -27,7 +27,7 @@ __all__ = ["HOST", "OwnedProcess", "free_port", "new_directory"]
 HOST = "127.0.0.1"
 
 _KEEPER = Path(__file__).with_name("keeper.py")
-#: Below the ports that systems hand to outgoing connections (from 32768 on), so that a stopped server finds its port free.
+#: Below the ports that systems hand to outgoing connections (from 32768 on): a stopped server finds its port free.
 _PORTS = range(18_000, 32_000)
 _STARTUP_SECONDS = 90.0
 _STOP_SECONDS = 20.0

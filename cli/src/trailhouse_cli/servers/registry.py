@@ -76,7 +76,7 @@ class ForeignRegistry:
         """Take its address; raises `ServerMissingError` when it does not answer."""
         if not answers(url):
             raise ServerMissingError(
-                f"The registry at {url} does not answer; start it, or unset TRAILHOUSE_REGISTRY to start one of our own"
+                f"The registry at {url} does not answer; start it, or unset TRAILHOUSE_REGISTRY to start one here"
             )
         self.url = url
 
