@@ -1,0 +1,168 @@
+"""Which code runs: the repository, the commit, and what differs from it.
+
+Asks the `git` program, within two seconds altogether, and never raises: where there is no repository, no git or no
+answer, the fields stay empty. Nothing of the repository's own configuration gets to run (no hooks, no file system
+monitor, no external diff).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trailhouse.capture.json_values import clean_text
+
+__all__ = ["CodeState", "describe_git"]
+
+TIMEOUT_SECONDS = 2.0
+#: A larger difference is only named by its digest; its bytes are not handed out.
+LARGEST_DIFF_BYTES = 16 * 1024 * 1024
+#: Files that were never added but are likely to be code are part of the difference, up to this many and this large.
+CODE_SUFFIXES = frozenset(
+    {".py", ".pyi", ".pyx", ".ipynb", ".sh", ".sql", ".yaml", ".yml", ".toml", ".cfg", ".ini", ".c", ".cc", ".cpp", ".cu"}
+)
+MOST_NEW_FILES = 100
+LARGEST_NEW_FILE_BYTES = 1024 * 1024
+
+_CREDENTIALS = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*://)[^/@]*@")
+_QUERY = re.compile(r"[?#].*$")
+_SETTINGS = ("-c", "core.fsmonitor=false", "-c", "core.quotePath=false", "-c", "core.hooksPath=/dev/null")
+
+
+@dataclass(frozen=True)
+class CodeState:
+    """What `RunStarted` says of the code, and the difference to the commit itself."""
+
+    fields: dict[str, Any]
+    """git_remote, git_commit, git_branch, git_dirty, git_diff_digest."""
+    diff: bytes
+    """The difference as `git apply` takes it; empty where there is none or where it is too large to keep."""
+
+
+def describe_git(directory: str | os.PathLike[str] | None = None) -> CodeState:
+    """Return the state of the repository that holds `directory` (the working directory by default).
+
+    `git_dirty` is true when a tracked file differs from the commit, or a file that looks like code was never added.
+    """
+    git = _Git(Path(directory) if directory is not None else Path.cwd(), time.monotonic() + TIMEOUT_SECONDS)
+    fields: dict[str, Any] = {
+        "git_remote": "",
+        "git_commit": "",
+        "git_branch": "",
+        "git_dirty": None,
+        "git_diff_digest": "",
+    }
+    try:
+        status = git.ask("status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all")
+        if status is None:
+            return CodeState(fields, b"")
+        lines = status.split(b"\0")
+        headers = dict(line[2:].split(b" ", 1) for line in lines if line.startswith(b"# ") and b" " in line[2:])
+        commit = headers.get(b"branch.oid", b"").decode()
+        fields["git_commit"] = "" if commit == "(initial)" else commit
+        branch = headers.get(b"branch.head", b"").decode(errors="backslashreplace")
+        fields["git_branch"] = "" if branch == "(detached)" else branch
+        fields["git_remote"] = _remote(git)
+        changed = any(line[:2] in {b"1 ", b"2 ", b"u "} for line in lines)
+        new = [line[2:] for line in lines if line.startswith(b"? ") and _looks_like_code(line[2:])]
+        fields["git_dirty"] = changed or bool(new)
+        diff = _difference(git, changed, new, has_commit=bool(fields["git_commit"])) if fields["git_dirty"] else b""
+        if diff:
+            fields["git_diff_digest"] = f"sha256:{hashlib.sha256(diff).hexdigest()}"
+        return CodeState(fields, diff if len(diff) <= LARGEST_DIFF_BYTES else b"")
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return CodeState(fields, b"")
+
+
+class _Git:
+    """The `git` program in one directory, until one deadline."""
+
+    def __init__(self, directory: Path, deadline: float) -> None:
+        self.directory = directory
+        self.deadline = deadline
+
+    def ask(self, *arguments: str) -> bytes | None:
+        """Return what git prints, or None when it fails or takes too long."""
+        environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+        # A file, not a pipe: a large difference must not fill the training process's memory twice.
+        with tempfile.TemporaryFile() as printed:
+            try:
+                finished = subprocess.run(  # noqa: S603  no shell, and the arguments are this module's own
+                    ["git", *_SETTINGS, *arguments],  # noqa: S607  whichever git the user's PATH has
+                    cwd=self.directory,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=printed,
+                    stderr=subprocess.DEVNULL,
+                    timeout=max(0.05, self.deadline - time.monotonic()),
+                    check=False,
+                )
+            except (OSError, subprocess.SubprocessError):
+                return None
+            if finished.returncode != 0:
+                return None
+            printed.seek(0)
+            return printed.read()
+
+
+def strip_credentials(url: str) -> str:
+    """Return a remote's URL without user, password, token or query."""
+    if "://" not in url:
+        return url  # git@host:path has a user that is no secret, a local path has none
+    return _QUERY.sub("", _CREDENTIALS.sub(r"\1", url))
+
+
+def _remote(git: _Git) -> str:
+    urls = git.ask("config", "--get-regexp", r"^remote\..*\.url$")
+    if not urls:
+        return ""
+    found = dict(line.split(" ", 1) for line in urls.decode(errors="backslashreplace").splitlines() if " " in line)
+    url = found.get("remote.origin.url") or next(iter(found.values()), "")
+    return clean_text(strip_credentials(url))
+
+
+def _looks_like_code(path: bytes) -> bool:
+    return os.path.splitext(path)[1].decode(errors="replace").lower() in CODE_SUFFIXES  # noqa: PTH122  bytes
+
+
+def _difference(git: _Git, changed: bool, new: Sequence[bytes], *, has_commit: bool) -> bytes:
+    parts = []
+    if changed and has_commit:
+        tracked = git.ask("diff", "HEAD", "--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
+        parts.append(tracked or b"")
+    if new:
+        # Paths of `status --porcelain` are relative to the top of the work tree.
+        top = git.ask("rev-parse", "--show-toplevel")
+        if top:
+            parts += [_addition(Path(os.fsdecode(top.rstrip(b"\n"))), path) for path in sorted(new)[:MOST_NEW_FILES]]
+    return b"".join(parts)
+
+
+def _addition(top: Path, path: bytes) -> bytes:
+    """Return the difference that adds one file."""
+    file = top / os.fsdecode(path)
+    try:
+        if file.is_symlink() or file.stat().st_size > LARGEST_NEW_FILE_BYTES:
+            return b""
+        content = file.read_bytes()
+        mode = b"100755" if os.access(file, os.X_OK) else b"100644"
+    except OSError:
+        return b""
+    head = b"diff --git a/%b b/%b\nnew file mode %b\n" % (path, path, mode)
+    if not content:
+        return head
+    lines = content.split(b"\n")
+    ends_with_newline = lines[-1] == b""
+    if ends_with_newline:
+        lines.pop()
+    body = b"".join(b"+" + line + b"\n" for line in lines)
+    tail = b"" if ends_with_newline else b"\\ No newline at end of file\n"
+    return head + b"--- /dev/null\n+++ b/%b\n@@ -0,0 +1,%d @@\n" % (path, len(lines)) + body + tail
