@@ -43,7 +43,7 @@ def breaks(old: dict[str, Any], new: dict[str, Any]) -> list[Break]:
     if found:
         return found
     for reader, writer, whose in ((new, old, "new readers of old data"), (old, new, "old readers of new data")):
-        result = ReaderWriterCompatibilityChecker().get_compatibility(
+        result = ReaderWriterCompatibilityChecker().get_compatibility(  # type: ignore[no-untyped-call]
             parse_avro(json.dumps(reader)), parse_avro(json.dumps(writer))
         )
         if result.compatibility is not SchemaCompatibilityType.compatible:

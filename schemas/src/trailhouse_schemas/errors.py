@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = [
     "CompatibilityError",
     "DecodeError",
     "RegistryUnavailableError",
+    "SettingsError",
     "SpoolError",
     "SpoolLockedError",
     "TrailhouseError",
@@ -49,6 +53,10 @@ class CompatibilityError(TrailhouseError):
 
 class RegistryUnavailableError(TrailhouseError):
     """The schema registry does not answer: what cannot be decoded now may be decoded later."""
+
+
+class SettingsError(TrailhouseError, ValueError):
+    """A setting, or the file of settings, that is not what it should be."""
 
 
 class SpoolError(TrailhouseError):

@@ -7,15 +7,19 @@ directory, else `~/.config/trailhouse/config.toml`, else the one that `TRAILHOUS
 from __future__ import annotations
 
 import os
+import tomllib
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from trailhouse_schemas.errors import SettingsError
 
 __all__ = ["Settings", "config_files"]
 
@@ -44,6 +48,22 @@ class Settings(BaseSettings):
     warehouse_password: SecretStr = Field(default=SecretStr(""), description="Password of the warehouse's user.")
     kafka: str = Field(default="", description="Bootstrap servers of Kafka; empty: events stay in spools.")
     registry: str = Field(default="", description="URL of the schema registry; empty: single-object encoding.")
+
+    @classmethod
+    def read(cls, **flags: object) -> Self:
+        """Read the settings; flags that are not None win over all else.
+
+        Raises:
+            SettingsError: a value, or the file, is not what it should be.
+        """
+        try:
+            return cls(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = "_".join(map(str, first["loc"])).upper()
+            raise SettingsError(f"Setting TRAILHOUSE_{name} is {first['input']!r}: {first['msg']}") from None
+        except (tomllib.TOMLDecodeError, OSError) as error:
+            raise SettingsError(f"Settings file cannot be read ({error}); mend it, or set TRAILHOUSE_CONFIG") from error
 
     @field_validator("home", "spool", mode="after")
     @classmethod
@@ -76,8 +96,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments win over the environment, which wins over the file."""
         return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_files()))

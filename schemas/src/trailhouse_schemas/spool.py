@@ -23,7 +23,7 @@ import sqlite3
 import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from trailhouse_schemas.errors import SpoolError, SpoolLockedError
 
@@ -236,7 +236,7 @@ class Spool:
             raise SpoolError(f"Spool {path} has format {found}; this version reads {FORMAT_VERSION}: upgrade it")
         return spool
 
-    def __enter__(self) -> Spool:
+    def __enter__(self) -> Self:
         """Return the spool itself."""
         return self
 
@@ -255,12 +255,12 @@ class Spool:
     @property
     def producer_id(self) -> str:
         """The producer whose events these are."""
-        return self._meta["producer_id"]
+        return str(self._meta["producer_id"])
 
     @property
     def retained(self) -> bool:
         """Whether events stay in the spool after they are done."""
-        return self._meta["retained"] == "1"
+        return bool(self._meta["retained"] == "1")
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -364,7 +364,7 @@ class Spool:
         return -1 if row is None else int(row[0])
 
     def set_done(self, event_type: str, through: int) -> None:
-        """Declare the events of a type up to `through` done, close its plan, and delete them unless they are retained."""
+        """Declare the events of a type up to `through` done, close its plan, delete them unless retained."""
         with self._transaction() as connection:
             connection.execute("DELETE FROM plans WHERE event_type = ?", (event_type,))
             connection.execute(

@@ -80,7 +80,7 @@ def versions(name: str) -> tuple[SchemaVersion, ...]:
 
 
 def latest(name: str) -> SchemaVersion:
-    """Return the newest version of the schema of the event type `name`; raises `UnknownSchemaError` if none is there."""
+    """Return the newest version of the schema of event type `name`; raises `UnknownSchemaError` if there is none."""
     known = versions(name)
     if not known:
         raise UnknownSchemaError(f"Event type {name} has no checked-in schema; run 'trailhouse schemas generate'")

@@ -10,7 +10,7 @@ __all__ = ["AttributeChanged"]
 
 
 class AttributeChanged(Event):
-    """An attribute of an entity was set, added to or removed: tags, notes, names, owners, teams, cost centres, …"""
+    """An attribute of an entity was set, added to or removed: tags, notes, names, owners, teams or cost centres."""
 
     entity_kind: str = Field(description="run, project, dataset, model, principal, node, …")
     entity_id: str = Field(description="The entity.")

@@ -40,8 +40,7 @@ def _is_decimal(value: str) -> str:
     if not number.is_finite():
         raise ValueError(f"{value!r} is not finite; an amount of money must be")
     _, digits, exponent = number.as_tuple()
-    if not isinstance(exponent, int):
-        raise ValueError(f"{value!r} is not finite; an amount of money must be")
+    assert isinstance(exponent, int)  # noqa: S101 - of finite numbers it is
     if -exponent > DECIMAL_SCALE:
         raise ValueError(f"{value!r} has more than {DECIMAL_SCALE} digits after the point; round it first")
     if len(digits) + exponent > DECIMAL_INTEGER_DIGITS:

@@ -127,7 +127,7 @@ def connect(url: str | WarehouseUrl, *, password: str = "", create: bool = False
         elif not client.query(
             "SELECT 1 FROM system.databases WHERE name = {name:String}", {"name": where.database}
         ).row_count:
-            raise WarehouseUnavailableError(
+            raise WarehouseUnavailableError(  # noqa: TRY301 - the client is closed below
                 f"Warehouse {where} has no database {where.database!r}; run 'trailhouse migrate' to make it"
             )
         client.database = where.database

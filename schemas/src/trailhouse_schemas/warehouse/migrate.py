@@ -64,7 +64,8 @@ def applied(client: Client) -> dict[int, str]:
     )
     if not there.row_count:
         return {}
-    return dict(client.query("SELECT number, checksum FROM schema_migrations ORDER BY number, applied_at").result_rows)
+    rows = client.query("SELECT number, checksum FROM schema_migrations ORDER BY number, applied_at").result_rows
+    return {int(number): str(checksum) for number, checksum in rows}
 
 
 def migrate(client: Client) -> list[Migration]:
@@ -103,7 +104,8 @@ def check(client: Client) -> None:
     lacking = [m for m in migrations() if m.number not in have]
     if lacking:
         raise WarehouseBehindError(
-            f"Database {client.database} lacks migration {lacking[0].number} ({lacking[0].name}); run 'trailhouse migrate'"
+            f"Database {client.database} lacks migration {lacking[0].number} ({lacking[0].name}); "
+            "run 'trailhouse migrate'"
         )
 
 
@@ -118,7 +120,7 @@ def _refuse_strangers(client: Client) -> dict[int, str]:
     for number, checksum in have.items():
         if checksum != known[number].checksum:
             raise WarehouseAlteredError(
-                f"Migration {number} ({known[number].name}) of database {client.database} has checksum {checksum[:12]}…, "
-                f"this version's has {known[number].checksum[:12]}…: install the version that made the database"
+                f"Migration {number} ({known[number].name}) of database {client.database} has checksum "
+                f"{checksum[:12]}…, this version's has {known[number].checksum[:12]}…: install the version that made the database"
             )
     return have

@@ -1,0 +1,1 @@
+"""The commands of `trailhouse`, one module each, with a click command named `command`. Loaded only when called."""
