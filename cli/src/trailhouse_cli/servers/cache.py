@@ -18,7 +18,7 @@ from trailhouse_cli.servers.errors import ServerMissingError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["cache_directory", "fetched"]
+__all__ = ["cache_directory", "fetched", "is_fetched"]
 
 _POMS = Path(__file__).with_name("jars")
 _FETCH_SECONDS = 900.0
@@ -34,15 +34,26 @@ def fetched(name: str) -> Path:
 
     Fetches it when it is not there; a directory is there whole or not at all. Raises `ServerMissingError`.
     """
-    pom = _POMS / f"{name}.pom.xml"
-    # A changed pom is another directory: no cache has to be cleared by hand.
-    wanted = cache_directory() / f"{name}-{hashlib.sha256(pom.read_bytes()).hexdigest()[:12]}"
-    if wanted.is_dir():
-        return wanted
-    with _locked(cache_directory()):
-        if not wanted.is_dir():
-            _fetch(pom, wanted)
+    wanted = _place(name)
+    if not wanted.is_dir():
+        with _locked(cache_directory()):
+            if not wanted.is_dir():
+                _fetch(_pom(name), wanted)
     return wanted
+
+
+def is_fetched(name: str) -> bool:
+    """Return whether `fetched` has nothing to fetch."""
+    return _place(name).is_dir()
+
+
+def _pom(name: str) -> Path:
+    return _POMS / f"{name}.pom.xml"
+
+
+def _place(name: str) -> Path:
+    """Return where the jars go. A changed pom is another directory: no cache has to be cleared by hand."""
+    return cache_directory() / f"{name}-{hashlib.sha256(_pom(name).read_bytes()).hexdigest()[:12]}"
 
 
 def _fetch(pom: Path, wanted: Path) -> None:

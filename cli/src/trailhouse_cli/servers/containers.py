@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 from typing import TYPE_CHECKING, Any, Final
 
-from trailhouse_cli.servers import kafka, registry
+from trailhouse_cli.servers import clickhouse, kafka, registry
 from trailhouse_cli.servers.errors import ServerMissingError, ServerStartError
 from trailhouse_cli.servers.process import HOST, free_port
 from trailhouse_cli.servers.waiting import wait_until
@@ -13,7 +14,16 @@ from trailhouse_cli.servers.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["CLICKHOUSE_IMAGE", "KAFKA_IMAGE", "REGISTRY_IMAGE", "ContainerServer", "broker_variable", "require_engine"]
+__all__ = [
+    "CLICKHOUSE_IMAGE",
+    "KAFKA_IMAGE",
+    "REGISTRY_IMAGE",
+    "ContainerClickHouse",
+    "ContainerKafka",
+    "ContainerRegistry",
+    "broker_variable",
+    "require_engine",
+]
 
 #: The same versions as in docker-compose.yml, which a test sees to.
 KAFKA_IMAGE: Final = "apache/kafka:4.1.1"
@@ -21,6 +31,7 @@ REGISTRY_IMAGE: Final = "apicurio/apicurio-registry:3.3.3"
 CLICKHOUSE_IMAGE: Final = "clickhouse/clickhouse-server:26.9"
 
 _ENGINE_SECONDS: Final = 2
+_USER: Final = "trailhouse"
 _STARTUP_SECONDS: Final = 90.0
 
 
@@ -107,10 +118,10 @@ class ContainerServer:
 class ContainerKafka(ContainerServer):
     """A broker in a container."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, port: int = 0) -> None:
         """Start it; returns when it serves; raises `ServerMissingError` without an engine."""
         require_engine()
-        port = free_port()
+        port = port or free_port()
         self.bootstrap_servers = f"{HOST}:{port}"
         properties = kafka.BROKER_PROPERTIES | {
             "process.roles": "broker,controller",
@@ -135,10 +146,10 @@ class ContainerKafka(ContainerServer):
 class ContainerRegistry(ContainerServer):
     """A schema registry in a container."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, port: int = 0) -> None:
         """Start it; returns when it serves; raises `ServerMissingError` without an engine."""
         require_engine()
-        port = free_port()
+        port = port or free_port()
         self.url = f"http://{HOST}:{port}{registry.CONFLUENT_API}"
         super().__init__(
             "registry",
@@ -148,6 +159,28 @@ class ContainerRegistry(ContainerServer):
             environment={},
             is_ready=lambda: registry.answers(self.url, timeout_seconds=2),
         )
+
+
+class ContainerClickHouse(ContainerServer):
+    """A ClickHouse server in a container, with a password that nobody else knows."""
+
+    def __init__(self) -> None:
+        """Start it; returns when it serves; raises `ServerMissingError` without an engine."""
+        require_engine()
+        self._port = free_port()
+        self._password = secrets.token_urlsafe()
+        super().__init__(
+            "clickhouse",
+            CLICKHOUSE_IMAGE,
+            inner_port=8123,
+            port=self._port,
+            environment={"CLICKHOUSE_USER": _USER, "CLICKHOUSE_PASSWORD": self._password},
+            is_ready=lambda: clickhouse.answers(HOST, self._port, timeout_seconds=1),
+        )
+
+    def url(self, database: str) -> str:
+        """Return the URL of that database, with the password."""
+        return f"clickhouse://{_USER}:{self._password}@{HOST}:{self._port}/{database}"
 
 
 def _first_line(error: Exception) -> str:

@@ -1,45 +1,86 @@
-"""Finds a broker and a registry: the one that the settings name, else one of our own by the first way that works."""
+"""Finds servers: the one that the settings name, else one of our own by the first way that works on this machine."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from trailhouse_cli.servers import kafka, registry
+from trailhouse_cli.servers import clickhouse, kafka, registry
 from trailhouse_cli.servers.errors import ServerMissingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeVar
+    from pathlib import Path
 
     from trailhouse_schemas.settings import Settings
 
-    Server = TypeVar("Server")
+__all__ = ["find_clickhouse", "find_kafka", "find_registry"]
 
-__all__ = ["find_kafka", "find_registry"]
+_Server = TypeVar("_Server")
 
 
-def find_kafka(settings: Settings) -> kafka.KafkaServer:
+def find_kafka(settings: Settings, *, port: int = 0) -> kafka.KafkaServer:
     """Return a broker that answers: the settings' one, else from a container, else from the jars.
 
-    A broker that the settings name and that does not answer is an error, not a reason to take another. Close what you
-    get. Raises `ServerMissingError` with the reason of every way, `ServerStartError`.
+    A broker that the settings name and that does not answer is an error, not a reason to take another. One of our own
+    listens on `port`, on any free one by default. Close what you get.
+
+    Raises:
+        ServerMissingError: there is none, with the reason of every way.
+        ServerStartError: one of our own did not come up.
     """
     if settings.kafka:
         return kafka.ForeignKafka(settings.kafka)
-    return _first("Kafka", "TRAILHOUSE_KAFKA is not set", (_container_kafka, kafka.JarKafka))
+
+    def from_container() -> kafka.KafkaServer:
+        from trailhouse_cli.servers.containers import ContainerKafka  # noqa: PLC0415 - heavy
+
+        return ContainerKafka(port=port)
+
+    return _first("Kafka", "TRAILHOUSE_KAFKA is not set", (from_container, lambda: kafka.JarKafka(port=port)))
 
 
-def find_registry(settings: Settings) -> registry.RegistryServer:
+def find_registry(settings: Settings, *, port: int = 0) -> registry.RegistryServer:
     """Return a schema registry that answers: the settings' one, else from a container, else from the archive.
 
-    Errors as in `find_kafka`.
+    All else as in `find_kafka`.
     """
     if settings.registry:
         return registry.ForeignRegistry(settings.registry)
-    return _first("schema registry", "TRAILHOUSE_REGISTRY is not set", (_container_registry, registry.JarRegistry))
+
+    def from_container() -> registry.RegistryServer:
+        from trailhouse_cli.servers.containers import ContainerRegistry  # noqa: PLC0415 - heavy
+
+        return ContainerRegistry(port=port)
+
+    return _first(
+        "schema registry", "TRAILHOUSE_REGISTRY is not set", (from_container, lambda: registry.JarRegistry(port=port))
+    )
 
 
-def _first(what: str, reason: str, ways: tuple[Callable[[], Server], ...]) -> Server:
+def find_clickhouse(settings: Settings, embedded_directory: Path | None) -> clickhouse.ClickHouseServer:
+    """Return where a warehouse can be: the settings' one, a container, the program `clickhouse`, else embedded.
+
+    Without `embedded_directory` the last way is not taken: there must be a server. Errors as in `find_kafka`, and
+    `WarehouseError` where the settings name one that does not answer.
+    """
+    if settings.warehouse:
+        return clickhouse.ForeignClickHouse(settings.warehouse, settings.warehouse_password.get_secret_value())
+
+    def from_container() -> clickhouse.ClickHouseServer:
+        from trailhouse_cli.servers.containers import ContainerClickHouse  # noqa: PLC0415 - heavy
+
+        return ContainerClickHouse()
+
+    def embedded() -> clickhouse.ClickHouseServer:
+        if embedded_directory is None:
+            raise ServerMissingError("chDB is no server")
+        return clickhouse.EmbeddedClickHouse(embedded_directory)
+
+    ways = (from_container, clickhouse.BinaryClickHouse, embedded)
+    return _first("ClickHouse server", "TRAILHOUSE_WAREHOUSE is not set", ways)
+
+
+def _first(what: str, reason: str, ways: tuple[Callable[[], _Server], ...]) -> _Server:
     """Return the server of the first way that is there."""
     reasons = [reason]
     for way in ways:
@@ -48,15 +89,3 @@ def _first(what: str, reason: str, ways: tuple[Callable[[], Server], ...]) -> Se
         except ServerMissingError as error:
             reasons.append(str(error))
     raise ServerMissingError(f"No {what}: {'; '.join(reasons)}")
-
-
-def _container_kafka() -> kafka.KafkaServer:
-    from trailhouse_cli.servers.containers import ContainerKafka  # noqa: PLC0415 - not where the settings name one
-
-    return ContainerKafka()
-
-
-def _container_registry() -> registry.RegistryServer:
-    from trailhouse_cli.servers.containers import ContainerRegistry  # noqa: PLC0415 - not where the settings name one
-
-    return ContainerRegistry()

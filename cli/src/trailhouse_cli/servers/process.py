@@ -12,11 +12,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trailhouse_cli.servers.errors import ServerStartError
+from trailhouse_cli.servers.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,14 +31,13 @@ _KEEPER = Path(__file__).with_name("keeper.py")
 _PORTS = range(18_000, 32_000)
 _STARTUP_SECONDS = 90.0
 _STOP_SECONDS = 20.0
-_POLL_SECONDS = 0.05
 _LOG_LINES = 5
 
 
-def free_port() -> int:
-    """Return a TCP port that nobody listens on and that no outgoing connection will be given."""
+def free_port(preferred: int = 0) -> int:
+    """Return a TCP port that nobody listens on and that no outgoing connection will be given; the preferred if free."""
     while True:
-        port = random.SystemRandom().choice(_PORTS)
+        port, preferred = preferred or random.SystemRandom().choice(_PORTS), 0
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
@@ -99,15 +98,14 @@ class OwnedProcess:
     def start(self) -> None:
         """Start the server unless it runs, and return when it serves; raises `ServerStartError`."""
         self.pid = int(self._ask("start")["pid"])
-        deadline = time.monotonic() + _STARTUP_SECONDS
-        while not self._is_ready():
-            state = self._ask("poll")
-            if not state["running"]:
-                raise ServerStartError(self.name, f"it ended with code {state['code']}", self._last_lines())
-            if time.monotonic() > deadline:
-                self.kill()
-                raise ServerStartError(self.name, f"it did not answer in {_STARTUP_SECONDS:g} s", self._last_lines())
-            time.sleep(_POLL_SECONDS)
+        # Whoever answers while ours has ended is a stranger on our port.
+        wait_until(lambda: not self.running or self._is_ready(), seconds=_STARTUP_SECONDS)
+        state = self._ask("poll")
+        if not state["running"]:
+            raise ServerStartError(self.name, f"it ended with code {state['code']}", self._last_lines())
+        if not self._is_ready():
+            self.kill()
+            raise ServerStartError(self.name, f"it did not answer in {_STARTUP_SECONDS:g} s", self._last_lines())
 
     def stop(self) -> None:
         """Ask the server to end in order and wait for it; its data stay."""

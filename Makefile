@@ -1,0 +1,67 @@
+# Each target does its whole set-up itself and can be run twice. `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# The first Python that is new enough; `make PYTHON=/path/to/python3` takes another.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+# Options for pytest: make test ARGS='-k ranges -x'
+ARGS ?=
+
+BIN := .venv/bin
+MEMBERS := schemas producer consumer analytics cli
+SOURCES := $(MEMBERS:%=%/src) tests bench examples
+INSTALLED := .venv/.installed
+
+.PHONY: help demo demo-kafka test lint bench kafka constraints clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
+
+demo: $(INSTALLED) ## train for real, collect, report: no server, no Docker, no Java
+	@$(BIN)/trailhouse demo
+
+demo-kafka: $(INSTALLED) ## the same over a real broker and schema registry
+	@$(BIN)/trailhouse demo --kafka
+
+test: $(INSTALLED) ## run all tests; with a real broker and registry where Java or Docker is there
+	@$(BIN)/python -m trailhouse_cli.servers fetch
+	@$(BIN)/pytest $(ARGS)
+
+lint: $(INSTALLED) ## check style, types and the arrows between the members
+	@echo "ruff check" && $(BIN)/ruff check .
+	@echo "ruff format --check" && $(BIN)/ruff format --check .
+	@echo "mypy" && $(BIN)/mypy $(wildcard $(SOURCES))
+	@echo "import-linter" && $(BIN)/lint-imports
+
+bench: $(INSTALLED) ## measure; the last line is one JSON object
+	@$(BIN)/python bench/run.py
+
+kafka: $(INSTALLED) ## run a broker and a schema registry until Ctrl-C
+	@$(BIN)/python -m trailhouse_cli.servers run
+
+constraints: $(BIN)/uv ## choose the versions anew, after a change of dependencies
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
+		$(CHOOSE) --output-file constraints.txt requirements-dev.txt
+	@sed -i.old -e '/^-e /d' -e 's/^\([A-Za-z0-9._-]*\)\[[^]]*\]/\1/' constraints.txt && rm constraints.txt.old
+
+clean: ## remove what the targets have made
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo-output
+	@find $(MEMBERS) tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): requirements-dev.txt constraints.txt $(MEMBERS:%=%/pyproject.toml) | $(BIN)/uv
+	@echo "Installing Trailhouse and its tools into .venv"
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --python $(BIN)/python -r requirements-dev.txt -c constraints.txt
+	@touch $@
+
+$(BIN)/uv: | $(BIN)/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is missing: install it, or name it: make PYTHON=/path/to/python3" >&2; exit 2; }
+	@echo "Making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv >/dev/null || { rm -rf .venv; \
+		echo "$(PYTHON) cannot make a virtual environment: install its venv module (Debian: apt install python3-venv)" >&2; exit 2; }
