@@ -12,8 +12,8 @@ import pytest
 
 from servers.topics import Topics
 from servers.warehouses import Warehouse, new_warehouse
+from trailhouse_cli.errors import ServerMissingError
 from trailhouse_cli.servers.discovery import find_kafka, find_registry
-from trailhouse_cli.servers.errors import ServerMissingError
 from trailhouse_schemas.settings import Settings
 
 if TYPE_CHECKING:

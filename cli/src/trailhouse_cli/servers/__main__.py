@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from trailhouse_cli.errors import ServerMissingError
 from trailhouse_cli.servers.cache import fetched, is_fetched
 from trailhouse_cli.servers.discovery import find_kafka, find_registry
-from trailhouse_cli.servers.errors import ServerMissingError
 from trailhouse_cli.servers.process import free_port
 from trailhouse_cli.servers.waiting import wait_until
 from trailhouse_schemas.errors import TrailhouseError

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trailhouse_cli.servers.errors import ServerMissingError
+from trailhouse_cli.errors import ServerMissingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,8 @@ import contextlib
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
+from trailhouse_cli.errors import ServerMissingError, ServerStartError
 from trailhouse_cli.servers import clickhouse, kafka, registry
-from trailhouse_cli.servers.errors import ServerMissingError, ServerStartError
 from trailhouse_cli.servers.process import HOST, free_port
 from trailhouse_cli.servers.waiting import wait_until
 

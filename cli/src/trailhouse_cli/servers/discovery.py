@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from trailhouse_cli.errors import ServerMissingError
 from trailhouse_cli.servers import clickhouse, kafka, registry
-from trailhouse_cli.servers.errors import ServerMissingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

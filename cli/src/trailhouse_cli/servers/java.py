@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trailhouse_cli.servers.errors import ServerMissingError
+from trailhouse_cli.errors import ServerMissingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

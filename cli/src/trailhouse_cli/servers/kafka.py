@@ -8,8 +8,8 @@ import uuid
 from pathlib import Path
 from typing import Final, Protocol
 
+from trailhouse_cli.errors import ServerMissingError, ServerNotOwnedError, ServerStartError
 from trailhouse_cli.servers.cache import fetched
-from trailhouse_cli.servers.errors import ServerMissingError, ServerNotOwnedError, ServerStartError
 from trailhouse_cli.servers.java import find_java
 from trailhouse_cli.servers.process import HOST, OwnedProcess, free_port, new_directory
 

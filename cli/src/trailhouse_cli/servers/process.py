@@ -15,7 +15,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trailhouse_cli.servers.errors import ServerStartError
+from trailhouse_cli.errors import ServerStartError
 from trailhouse_cli.servers.waiting import wait_until
 
 if TYPE_CHECKING:

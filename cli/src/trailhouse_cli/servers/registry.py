@@ -6,8 +6,8 @@ import urllib.request
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
 
+from trailhouse_cli.errors import ServerMissingError, ServerNotOwnedError
 from trailhouse_cli.servers.cache import fetched
-from trailhouse_cli.servers.errors import ServerMissingError, ServerNotOwnedError
 from trailhouse_cli.servers.java import find_java
 from trailhouse_cli.servers.process import HOST, OwnedProcess, free_port, new_directory
 
