@@ -3,7 +3,9 @@
 
 -- The largest table: one row a point. Read as the curve of a metric of some runs, in steps; sorted so that
 -- such a curve is one stretch of the table. `ordinal` is the place of the point in its event: events are counted where
--- it is 0. The projection `summaries` sorts runs by a metric without reading their points.
+-- it is 0. The projection `summaries` sorts runs by a metric without reading their points: points of the whole alone, for
+-- a value of one segment is not the run's. A question is served by it only with the very same expressions, and with
+-- `optimize_functions_to_subcolumns = 0`, or else empty(segment) is rewritten before it is compared.
 CREATE TABLE IF NOT EXISTS metrics_logged (
     occurred_at       DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
     producer_id       LowCardinality(String),
@@ -40,8 +42,10 @@ CREATE TABLE IF NOT EXISTS metrics_logged (
     ),
     PROJECTION summaries (
         SELECT project, name, split, run_id,
-            argMaxIf(value, (ifNull(step, -1), logged_at), isFinite(value)), maxIf(ifNull(step, -1), isFinite(value)),
-            minIf(value, isFinite(value)), maxIf(value, isFinite(value)), countIf(isFinite(value)), count()
+            argMaxIf(value, (ifNull(step, -1), logged_at), isFinite(value) AND empty(segment)),
+            maxIf(ifNull(step, -1), isFinite(value) AND empty(segment)),
+            minIf(value, isFinite(value) AND empty(segment)), maxIf(value, isFinite(value) AND empty(segment)),
+            countIf(isFinite(value) AND empty(segment)), countIf(empty(segment))
         GROUP BY project, name, split, run_id
     )
 ) ENGINE = MergeTree
