@@ -1,0 +1,68 @@
+"""Drift: whether current data still looks like the reference, column by column, with one verdict and its reasons.
+
+    from trailhouse_analytics import drift
+
+    report = drift.compare(drift.from_file("january.parquet"), drift.from_file("june.csv"))
+    print(report.verdict, report.reasons)
+
+What the figures mean and which case has which answer is in docs/drift.md.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trailhouse_analytics.drift.column import CategoryCounts, Column, Dataset, Histogram, NumericSample
+from trailhouse_analytics.drift.compare import compare_datasets
+from trailhouse_analytics.drift.files import from_file
+from trailhouse_analytics.drift.frames import from_frame
+from trailhouse_analytics.drift.profiles import from_profiles
+from trailhouse_analytics.drift.report import ColumnFinding, DriftReport, Verdict
+from trailhouse_analytics.drift.thresholds import DEFAULT_ALPHA, DEFAULT_MINIMUM, Thresholds
+from trailhouse_analytics.drift.warehouse import from_warehouse
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+__all__ = [
+    "DEFAULT_ALPHA",
+    "DEFAULT_MINIMUM",
+    "CategoryCounts",
+    "Column",
+    "ColumnFinding",
+    "Dataset",
+    "DriftReport",
+    "Histogram",
+    "NumericSample",
+    "Thresholds",
+    "Verdict",
+    "compare",
+    "from_file",
+    "from_frame",
+    "from_profiles",
+    "from_warehouse",
+]
+
+
+def compare(
+    reference: Any,
+    current: Any,
+    *,
+    alpha: float = DEFAULT_ALPHA,
+    thresholds: Thresholds | None = None,
+    columns: Collection[str] = (),
+    exclude: Collection[str] = (),
+    roles: Mapping[str, str] | None = None,
+    seed: int = 0,
+) -> DriftReport:
+    """Compare two sides, each a `Dataset` or a data frame that `from_frame` reads; see `compare_datasets`."""
+    return compare_datasets(
+        reference if isinstance(reference, Dataset) else from_frame(reference, label="reference"),
+        current if isinstance(current, Dataset) else from_frame(current, label="current"),
+        alpha=alpha,
+        thresholds=thresholds,
+        columns=columns,
+        exclude=exclude,
+        roles=roles,
+        seed=seed,
+    )
