@@ -1,0 +1,15 @@
+"""All errors that trailhouse-analytics raises. Each says in one line what, which value, and the way out."""
+
+from __future__ import annotations
+
+from trailhouse_schemas.errors import TrailhouseError
+
+__all__ = ["AnalyticsError", "DriftInputError"]
+
+
+class AnalyticsError(TrailhouseError):
+    """A question that cannot be answered as it was put."""
+
+
+class DriftInputError(AnalyticsError):
+    """Data that cannot be compared: no such file or dataset, not what it says, or no column in common."""
