@@ -121,6 +121,7 @@ def _refuse_strangers(client: Client) -> dict[int, str]:
         if checksum != known[number].checksum:
             raise WarehouseAlteredError(
                 f"Migration {number} ({known[number].name}) of database {client.database} has checksum "
-                f"{checksum[:12]}…, this version's has {known[number].checksum[:12]}…: install the version that made the database"
+                f"{checksum[:12]}…, this version's has {known[number].checksum[:12]}…: "
+                "install the version that made the database"
             )
     return have

@@ -1,0 +1,176 @@
+"""The spool keeps what was appended, in order, whoever dies, and lets one drain it at a time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from trailhouse_schemas.errors import SpoolError, SpoolLockedError
+from trailhouse_schemas.spool import FileLock, Spool, SpooledEvent, SpoolPlan, spool_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def event(sequence: int, event_type: str = "metrics_logged", size: int = 10) -> SpooledEvent:
+    """Return an event of some bytes."""
+    return SpooledEvent(sequence, event_type, "key", 1_700_000_000_000_000 + sequence, bytes([sequence % 256]) * size)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    """An empty spool, open for writing."""
+    return Spool.create(tmp_path, str(uuid.uuid4()))
+
+
+def test_events_read_back_in_order_as_they_were_appended(spool: Spool) -> None:
+    """Whatever the batches."""
+    spool.append([event(0), event(1, "run_started")])
+    spool.append([event(2)])
+    assert spool.read() == [event(0), event(1, "run_started"), event(2)]
+    assert spool.read("metrics_logged", after=0) == [event(2)]
+    assert spool.read(through=1) == [event(0), event(1, "run_started")]
+    assert spool.event_types() == ["metrics_logged", "run_started"]
+    assert spool.backlog() == 3
+
+
+def test_reading_respects_its_limits_but_always_returns_one(spool: Spool) -> None:
+    """An event larger than the limit must not stop the spool for ever."""
+    spool.append([event(0, size=1000), event(1, size=1000), event(2, size=10)])
+    assert [e.sequence for e in spool.read(limit_bytes=500)] == [0]
+    assert [e.sequence for e in spool.read(limit_bytes=2000)] == [0, 1]
+    assert [e.sequence for e in spool.read(limit_events=2)] == [0, 1]
+
+
+def test_an_append_is_whole_or_not_at_all(spool: Spool) -> None:
+    """A batch with a sequence that is there already leaves nothing behind."""
+    spool.append([event(5)])
+    with pytest.raises(SpoolError, match="cannot be written"):
+        spool.append([event(6), event(5)])
+    assert [e.sequence for e in spool.read()] == [5]
+
+
+def test_what_is_done_leaves_the_spool_and_the_rest_stays(spool: Spool) -> None:
+    """By type: another type's events are not touched."""
+    spool.append([event(0), event(1, "run_started"), event(2), event(3)])
+    spool.set_plan(SpoolPlan("metrics_logged", 0, 2, 1))
+    assert spool.plan("metrics_logged") == SpoolPlan("metrics_logged", 0, 2, 1)
+    spool.set_done("metrics_logged", 2)
+    assert spool.plans() == []
+    assert [e.sequence for e in spool.read()] == [1, 3]
+    assert spool.done_through("metrics_logged") == 2
+    assert spool.done_through("run_started") == -1
+    assert spool.backlog() == 2
+
+
+def test_a_retained_spool_keeps_what_is_done(tmp_path: Path) -> None:
+    """Control facts stay readable for those who decide by them."""
+    spool = Spool.create(tmp_path, "p", retained=True)
+    spool.append([event(0, "permission_changed"), event(1, "permission_changed")])
+    spool.set_done("permission_changed", 0)
+    assert len(spool.read()) == 2
+    assert spool.backlog() == 1
+
+
+def test_a_refused_event_is_kept_with_its_reason(spool: Spool) -> None:
+    """The accounting of loss reads it."""
+    spool.append([event(0), event(1)])
+    spool.refuse(0, "too large")
+    assert [e.sequence for e in spool.read()] == [1]
+    (refused,) = spool.refused()
+    assert (refused.sequence, refused.value, refused.reason) == (0, event(0).value, "too large")
+
+
+def test_the_first_choice_of_a_partition_stays(spool: Spool) -> None:
+    """A resend goes where the first send went."""
+    spool.append([event(0), event(1)])
+    spool.choose_partitions([(0, 3)])
+    spool.choose_partitions([(0, 5), (1, 4)])
+    assert [e.partition for e in spool.read()] == [3, 4]
+
+
+def test_only_one_drains_a_spool_at_a_time(spool: Spool) -> None:
+    """Locks of the operating system, also between two objects of one process."""
+    one, other = Spool.open(spool.path), Spool.open(spool.path)
+    assert one.drainer_lock.acquire()
+    assert not other.drainer_lock.acquire()
+    one.close()
+    assert other.drainer_lock.acquire()
+
+
+def test_a_second_writer_is_refused(spool: Spool) -> None:
+    """One producer, one spool."""
+    with pytest.raises(SpoolLockedError, match="written by another process"):
+        Spool.create(spool.path.parent, spool.producer_id)
+
+
+def test_a_lock_goes_with_the_process_however_it_dies(tmp_path: Path) -> None:
+    """Kill -9 leaves no lock behind, and what was appended stays."""
+    code = (
+        "import sys, pathlib, time; from trailhouse_schemas.spool import *;"
+        "s = Spool.create(pathlib.Path(sys.argv[1]), 'p');"
+        "s.append([SpooledEvent(0, 't', 'k', 1, b'x')]); print('ready', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        (path,) = spool_files(tmp_path)
+        lock = FileLock(path.with_name(path.name + ".writer"))
+        assert not lock.acquire()
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+    assert lock.acquire()
+    lock.release()
+    assert [e.value for e in Spool.open(path).read()] == [b"x"]
+
+
+def test_a_forked_child_holds_no_lock_of_its_parent(spool: Spool) -> None:
+    """Else a data loader that outlives the training process would keep its spool locked."""
+    code = (
+        "import sys, os, pathlib, time; from trailhouse_schemas.spool import *;"
+        "s = Spool.create(pathlib.Path(sys.argv[1]), 'child');"
+        "pid = os.fork();"
+        "print(pid, flush=True) if pid else (os.close(1), time.sleep(30))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(spool.path.parent)], stdout=subprocess.PIPE, text=True, check=True, timeout=20
+    )
+    child = int(result.stdout)
+    try:
+        assert FileLock(spool.path.parent / "child.spool.writer").acquire()
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def test_a_finished_spool_is_removed_and_no_other(tmp_path: Path) -> None:
+    """Not while its writer lives, nor while anything is in it."""
+    writer = Spool.create(tmp_path, "p")
+    writer.append([event(0)])
+    drainer = Spool.open(writer.path)
+    assert drainer.drainer_lock.acquire()
+    drainer.set_done("metrics_logged", 0)
+    assert not drainer.remove_if_finished()
+    writer.append([event(1)])
+    writer.close()
+    assert not drainer.remove_if_finished()
+    drainer.set_done("metrics_logged", 1)
+    assert drainer.remove_if_finished()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_spool_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    """Not there, or another file of that name."""
+    with pytest.raises(SpoolError, match="is not there"):
+        Spool.open(tmp_path / "x.spool")
+    (tmp_path / "y.spool").write_bytes(b"no database, but long enough to be looked at" * 10)
+    with pytest.raises(SpoolError, match="cannot be read"):
+        Spool.open(tmp_path / "y.spool")
+    (tmp_path / "file").touch()
+    with pytest.raises(SpoolError, match="set TRAILHOUSE_SPOOL"):
+        Spool.create(tmp_path / "file" / "spool", "p")
