@@ -7,6 +7,7 @@ digest), files and directories by their bytes. What `digest_scope` says is what 
 from __future__ import annotations
 
 import csv
+import hashlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from trailhouse.capture.artifacts import content_of, local_path, uri_of
 from trailhouse.capture.content_digest import sparse_digest, table_digest
 from trailhouse.capture.json_values import clean_text, qualified_name
 from trailhouse.capture.splits import describe_splitter, membership_digest
-from trailhouse.capture.tables import Column, Table, arrow, library_of, read_table
+from trailhouse.capture.tables import FEATURE, TARGET, Column, Table, arrow, column_type_name, library_of, read_table
 
 __all__ = ["describe_dataset"]
 
@@ -141,11 +142,27 @@ def _digested(data: Any, table: Table) -> dict[str, Any]:
     if table.rows < 0:
         return _known(None)
     try:
-        digest = sparse_digest(data) if library_of(data) == "scipy" else table_digest(table)
+        digest = _digest_with_sparse(data, table) if _holds_sparse(data) else table_digest(table)
     except Exception:  # noqa: BLE001  a type that is new to us has no digest, and the run goes on
         _log.warning("A column of the data has a type that cannot be digested; the dataset has no digest")
         return _known(None)
     return _known(digest)
+
+
+def _holds_sparse(data: Any) -> bool:
+    return any(library_of(part) == "scipy" for part in (data if isinstance(data, tuple) else (data,)))
+
+
+def _digest_with_sparse(data: Any, table: Table) -> str:
+    """Return the digest of a sparse matrix, alone or as X of a pair; a sparse one is never written out in full."""
+    if not isinstance(data, tuple):
+        return sparse_digest(data)
+    whole = hashlib.sha256()
+    for part, role in zip(data, (FEATURE, TARGET), strict=False):
+        columns = [column for column in table.columns if column.role == role]
+        alone = Table(table.format, table.rows, 0, columns)
+        whole.update(f"{role} {sparse_digest(part) if _holds_sparse(part) else table_digest(alone)}\n".encode())
+    return f"sparse1:{whole.hexdigest()}"
 
 
 def _from_path(data: str | os.PathLike[str], digest: str | None) -> dict[str, Any]:
@@ -171,8 +188,8 @@ def _from_path(data: str | os.PathLike[str], digest: str | None) -> dict[str, An
 def _format_of(path: Path) -> str:
     """Return the format by the name's ending; that of a directory by the only ending that is in it."""
     if path.is_dir():
-        endings = {FORMATS.get(file.suffix.lower(), "") for file in path.rglob("*") if file.is_file()}
-        inside = next(iter(endings), "") if len(endings) == 1 else ""
+        found = {FORMATS.get(file.suffix.lower(), "") for file in path.rglob("*") if file.is_file()}
+        inside = next(iter(found), "") if len(found) == 1 else ""
         return f"directory of {inside}" if inside else "directory"
     endings = [suffix.lower() for suffix in path.suffixes if suffix.lower() in FORMATS]
     return FORMATS[endings[-1]] if endings else path.suffix.lower().removeprefix(".")
@@ -201,7 +218,8 @@ def _inside_parquet(path: Path) -> tuple[int | None, list[Column]]:
     from pyarrow import parquet  # noqa: PLC0415  optional
 
     with parquet.ParquetFile(path) as file:
-        return int(file.metadata.num_rows), [Column(field.name, str(field.type), list) for field in file.schema_arrow]
+        columns = [Column(field.name, column_type_name(field.type), list) for field in file.schema_arrow]
+        return int(file.metadata.num_rows), columns
 
 
 def _inside_csv(path: Path) -> tuple[int | None, list[Column]]:
@@ -212,7 +230,7 @@ def _inside_csv(path: Path) -> tuple[int | None, list[Column]]:
 
     # One pass, one block in memory at a time; types are those that Arrow infers from the first block.
     with pc.open_csv(path, parse_options=pc.ParseOptions(delimiter=delimiter, newlines_in_values=True)) as reader:
-        columns = [Column(field.name, str(field.type), list) for field in reader.schema]
+        columns = [Column(field.name, column_type_name(field.type), list) for field in reader.schema]
         return sum(int(batch.num_rows) for batch in reader), columns
 
 

@@ -35,6 +35,7 @@ class Lineage:
 
 
 UNKNOWN = Lineage((), (), known=False)
+NOTHING = Lineage((), ())
 
 
 @dataclass(frozen=True)
@@ -140,8 +141,10 @@ def _walk_pipeline(pipeline: Any, path: str, start: Lineage, found: Walk, *, hol
 
 def _walk_step(part: Any, path: str, start: Lineage, found: Walk) -> Lineage:
     """Add a transformer or a container; return the columns that come out of it."""
-    own = _start(part, start.names if start.known else None)
-    known = start if start.known and len(own.names) in {0, len(start.names)} else own
+    known = start
+    counted = input_names(part)
+    if counted is not None and (not start.known or len(counted) != len(start.names)):
+        known = Lineage(counted, ("",) * len(counted))  # names of its own making, of which no column is known
     if _kind(part) == "steps":
         return _walk_pipeline(part, path, known, found, holds_model=False)
     if _kind(part) is not None:
@@ -165,10 +168,14 @@ def _walk_children(container: Any, path: str, start: Lineage, found: Walk) -> Li
         described.append([name, part if leaf else {"$step": path_below}, *columns])
         actual, *chosen = fitted.get(name, (part, *columns))
         into = _chosen(start, chosen[0]) if columns else start
-        if isinstance(actual, str) or actual is None:
-            outcomes.append(Lineage((), ()) if actual == "drop" else into)
+        if leaf:  # "drop" or "passthrough", which is fitted as a transformer of scikit-learn's own
+            outcomes.append(NOTHING if part == "drop" else _prefixed(container, name, into))
+        elif isinstance(actual, str):  # no column was chosen, so that it was not fitted
+            _walk_step(part, path_below, NOTHING, found)
+            outcomes.append(NOTHING)
         else:
-            outcomes.append(_walk_step(actual, path_below, into, found))
+            after = _walk_step(actual, path_below, into, found)
+            outcomes.append(_prefixed(container, name, after if after.known else _made_up(container, name, into)))
     settings: dict[str, Any] = {children: described}
     remainder = getattr(container, "remainder", "drop")
     if not isinstance(remainder, str):
@@ -176,12 +183,14 @@ def _walk_children(container: Any, path: str, start: Lineage, found: Walk) -> Li
     rest, *chosen = fitted.get("remainder", ("drop", []))
     if "remainder" not in {name for name, *_ in declared} and chosen:
         into = _chosen(start, chosen[0])
-        if not isinstance(rest, str):
-            outcomes.append(_walk_step(rest, _below(path, "remainder"), into, found))
-        elif rest != "drop":
-            outcomes.append(into)
-        elif not isinstance(remainder, str):  # nothing was left for it, so that it was not fitted
-            _walk_step(remainder, _below(path, "remainder"), into, found)
+        if isinstance(remainder, str):
+            outcomes.append(NOTHING if remainder == "drop" else _prefixed(container, "remainder", into))
+        elif isinstance(rest, str):  # nothing was left for it, so that it was not fitted
+            _walk_step(remainder, _below(path, "remainder"), NOTHING, found)
+        else:
+            after = _walk_step(rest, _below(path, "remainder"), into, found)
+            after = after if after.known else _made_up(container, "remainder", into)
+            outcomes.append(_prefixed(container, "remainder", after))
     after = _joined(container, start, outcomes)
     found.steps.insert(place, _step(container, path, start, after, settings, fitted_digest(container)))
     return after
@@ -245,6 +254,23 @@ def _joined(container: Any, start: Lineage, outcomes: Sequence[Lineage]) -> Line
     return Lineage(names, tuple(sources) if known and len(sources) == len(names) else ("",) * len(names))
 
 
+def _made_up(container: Any, name: Any, into: Lineage) -> Lineage:
+    """Return made-up names for a block that does not say what comes out of it, where the container counted them."""
+    place = getattr(container, "output_indices_", {}).get(name)
+    if place is None:
+        return UNKNOWN
+    width = place.stop - place.start
+    source = into.sources[0] if len(set(into.sources)) == 1 else ""
+    return Lineage(tuple(map(str, range(width))), (source,) * width)
+
+
+def _prefixed(container: Any, name: Any, lineage: Lineage) -> Lineage:
+    """Return the columns as the container names them by default: after the block that they come out of."""
+    if getattr(container, "verbose_feature_names_out", True) is False:
+        return lineage
+    return Lineage(tuple(f"{clean_text(str(name))}__{n}" for n in lineage.names), lineage.sources, lineage.known)
+
+
 def _names_out(part: Any, start: Lineage) -> tuple[str, ...] | None:
     ask = getattr(part, "get_feature_names_out", None)
     if not callable(ask):
@@ -260,6 +286,8 @@ def _names_out(part: Any, start: Lineage) -> tuple[str, ...] | None:
 def _after(part: Any, start: Lineage) -> Lineage:
     """Return the columns that come out of a transformer, each traced to the column that it was made of."""
     names = _names_out(part, start)
+    if names is None and type(getattr(part, "func", None)).__name__ == "ufunc":
+        return start  # a FunctionTransformer of a NumPy function goes element by element
     if names is None:
         return UNKNOWN
     if names == start.names:

@@ -84,6 +84,8 @@ def qualified_name(thing: Any) -> str:
 
 def is_array(value: Any) -> bool:
     """Say whether `value` is an array or tensor with elements: NumPy, PyTorch, JAX, TensorFlow, CuPy."""
+    if isinstance(value, type):
+        return False
     return hasattr(value, "shape") and hasattr(value, "dtype") and (hasattr(value, "tolist") or hasattr(value, "numpy"))
 
 

@@ -39,8 +39,8 @@ SEED_NAMES = ("random_state", "seed")
 def describe_splitter(splitter: Any) -> dict[str, Any]:
     """Return split_scheme, split_settings and split_seed of a splitter.
 
-    `splitter` is a scikit-learn splitter; the settings of a `train_test_split` as a mapping (with a key `scheme` where it
-    is no hold-out); a number of folds, as scikit-learn's `cv=5`; the name of a scheme; or None for none.
+    `splitter` is a scikit-learn splitter; the settings of a `train_test_split` as a mapping (with a key `scheme` where
+    it is no hold-out); a number of folds, as scikit-learn's `cv=5`; the name of a scheme; or None for none.
     """
     if splitter is None:
         return {"split_scheme": "", "split_settings": {}, "split_seed": None}
@@ -100,7 +100,7 @@ def _settings_of(splitter: Any) -> dict[str, Any]:
         return {}
     nested = held.pop("cvargs", None)  # the repeated splitters keep the inner splitter's arguments there
     public = {name: value for name, value in held.items() if not name.startswith("_") and not callable(value)}
-    return public | (nested if isinstance(nested, Mapping) else {})
+    return {**public, **(nested if isinstance(nested, Mapping) else {})}
 
 
 def _whole(value: Any) -> int | None:

@@ -7,6 +7,7 @@ and a column is not plain numbers.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,10 +16,11 @@ from typing import Any
 
 from trailhouse.capture.json_values import clean_text
 
-__all__ = ["Column", "Table", "arrow", "arrow_type_name", "library_of", "read_table"]
+__all__ = ["FEATURE", "TARGET", "Column", "Table", "arrow", "arrow_type_name", "column_type_name", "library_of", "read_table"]
 
 TARGET = "target"
 FEATURE = "feature"
+_LAYOUTS = re.compile(r"\blarge_|(?<=string|binary)_view\b|(?<=list)_view\b")
 _NUMPY_NAMES = {"float64": "double", "float32": "float", "float16": "halffloat", "object": "", "bool": "bool"}
 
 
@@ -46,7 +48,7 @@ class Table:
 
 
 def library_of(data: Any) -> str:
-    """Return the name of the top-level package that the class of `data` is from: pandas, polars, numpy, …"""
+    """Return the name of the top-level package that the class of `data` is from: pandas, polars, and so on."""
     return type(data).__module__.partition(".")[0]
 
 
@@ -72,6 +74,16 @@ def arrow_type_name(dtype: Any) -> str:
             return "date32[day]" if unit == "D" else f"timestamp[{unit}]"
         return f"duration[{unit}]"
     return _NUMPY_NAMES.get(dtype.name, str(dtype.name))
+
+
+def column_type_name(kind: Any) -> str:
+    """Return the name of an Arrow type, the same whichever library chose its layout.
+
+    `large_string` and `string_view` are `string`, all categories of texts `dictionary<string>`.
+    """
+    if hasattr(kind, "index_type"):
+        return f"dictionary<{column_type_name(kind.value_type)}>"
+    return _LAYOUTS.sub("", str(kind))
 
 
 def read_table(data: Any) -> Table | None:
@@ -119,10 +131,9 @@ def _from_pandas(data: Any) -> Table | None:
         data = data.to_frame(index=False)
     if not hasattr(data, "dtypes") or not hasattr(data, "columns"):
         return None
-    columns, size = [], 0
+    columns: list[Column] = []
     names = [name for name in getattr(data.index, "names", []) if name is not None]
-    for name in names:
-        columns.append(_pandas_column(str(name), data.index.get_level_values(name).to_series()))
+    columns += [_pandas_column(str(name), data.index.get_level_values(name).to_series()) for name in names]
     for position, name in enumerate(data.columns):
         text = ".".join(map(str, name)) if isinstance(name, tuple) else str(name)
         columns.append(_pandas_column(text, data.iloc[:, position]))
@@ -165,7 +176,7 @@ def _from_arrow(data: Any) -> Table | None:
     schema = getattr(data, "schema", None)  # a dataset or a stream: reading it would use it up
     if not isinstance(schema, pa.Schema):
         return None
-    return Table("arrow", -1, -1, [Column(clean_text(field.name), str(field.type), list) for field in schema])
+    return Table("arrow", -1, -1, [Column(clean_text(field.name), column_type_name(field.type), list) for field in schema])
 
 
 def _from_arrow_table(table: Any) -> Table:
@@ -249,7 +260,7 @@ def _size_of(column: Column) -> int:
 
 
 def _arrow_column(name: Any, values: Any) -> Column:
-    return Column(clean_text(str(name)), str(values.type), lambda: values)
+    return Column(clean_text(str(name)), column_type_name(values.type), lambda: values)
 
 
 def _numpy_column(name: Any, values: Any) -> Column:
