@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
+from trailhouse_cli.servers.waiting import wait_until
 from trailhouse_schemas.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
@@ -49,11 +50,13 @@ class Topics:
 
     def delete(self, topics: Iterable[str]) -> None:
         """Delete those of these topics that are there, and return when they are gone."""
-        there = [topic for topic in topics if topic in self._admin.list_topics(timeout=_WAIT_SECONDS).topics]
+        there = set(topics) & set(self._on_broker())
         if there:
-            for future in self._admin.delete_topics(there, operation_timeout=_WAIT_SECONDS).values():
+            for future in self._admin.delete_topics(sorted(there), operation_timeout=_WAIT_SECONDS).values():
                 future.result(_WAIT_SECONDS)
-        self._created -= set(there)
+            # The broker learns of what its controller did a moment later.
+            assert wait_until(lambda: not there & set(self._on_broker()), seconds=_WAIT_SECONDS)
+        self._created -= there
 
     def close(self) -> None:
         """Delete every topic that was created here."""
@@ -76,3 +79,10 @@ class Topics:
                         raise
                     again.append(topic)
             pending = again
+        wanted = {topic.topic: topic.num_partitions for topic in topics}
+        assert wait_until(lambda: wanted.items() <= self._on_broker().items(), seconds=_WAIT_SECONDS)
+
+    def _on_broker(self) -> dict[str, int]:
+        """Return the number of partitions that have a leader, of every topic that the broker knows of."""
+        topics = self._admin.list_topics(timeout=_WAIT_SECONDS).topics
+        return {name: sum(p.leader >= 0 for p in topic.partitions.values()) for name, topic in topics.items()}

@@ -145,4 +145,6 @@ class OwnedProcess:
         """Return what the server said last."""
         if not self.log.exists():
             return ""
-        return " | ".join(self.log.read_text(errors="replace").strip().splitlines()[-_LOG_LINES:])
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        # An indented line goes on with the one before: the frames of a Java stack, which tell a stranger nothing.
+        return " | ".join([line for line in lines if not line[:1].isspace()][-_LOG_LINES:])

@@ -116,6 +116,9 @@ class JarRegistry:
                 _HEAP,
                 f"-Dquarkus.http.host={HOST}",
                 f"-Dquarkus.http.port={port}",
+                # Its health and metrics, by default on port 9000 of all interfaces.
+                f"-Dquarkus.management.host={HOST}",
+                f"-Dquarkus.management.port={free_port()}",
                 "-Dquarkus.log.level=WARN",
                 '-Dquarkus.log.category."io.apicurio".level=WARN',
                 "-Dquarkus.http.access-log.enabled=false",
