@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from trailhouse_analytics.drift.column import CategoryCounts, Column, Dataset, Histogram, NumericSample
 from trailhouse_analytics.drift.compare import compare_datasets
-from trailhouse_analytics.drift.files import from_file
+from trailhouse_analytics.drift.files import FILE_SUFFIXES, from_file
 from trailhouse_analytics.drift.frames import from_frame
 from trailhouse_analytics.drift.profiles import from_profiles
 from trailhouse_analytics.drift.report import ColumnFinding, DriftReport, Verdict
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_ALPHA",
     "DEFAULT_MINIMUM",
+    "FILE_SUFFIXES",
     "CategoryCounts",
     "Column",
     "ColumnFinding",
@@ -37,6 +38,7 @@ __all__ = [
     "Thresholds",
     "Verdict",
     "compare",
+    "compare_datasets",
     "from_file",
     "from_frame",
     "from_profiles",

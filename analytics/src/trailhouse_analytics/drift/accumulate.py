@@ -26,6 +26,8 @@ __all__ = ["MAX_CATEGORIES", "MAX_VALUES", "SAMPLING_SEED", "ColumnAccumulator"]
 MAX_VALUES = 100_000
 #: Categories of a column that are counted one by one.
 MAX_CATEGORIES = 100_000
+#: Longer texts are cut, as profiles cut them.
+LONGEST_CATEGORY = 256
 #: Seed of the random priorities.
 SAMPLING_SEED = 20_240_229
 
@@ -85,7 +87,7 @@ class _Categories:
         self.infinities = 0
         self._max_categories = max_categories
         self._counts: dict[str, int] = {}
-        self._other = 0
+        self._other = self._unlisted = 0
 
     def add(self, values: pa.Array) -> int:
         for entry in pc.value_counts(_as_texts(values)).to_pylist():
@@ -96,10 +98,11 @@ class _Categories:
                 self._counts[text] = count
             else:
                 self._other += count
+                self._unlisted += 1  # the same one may come again in a later batch: an upper bound
         return 0
 
     def finish(self) -> CategoryCounts:
-        return CategoryCounts(counts=self._counts, other=self._other)
+        return CategoryCounts(counts=self._counts, other=self._other, distinct=len(self._counts) + self._unlisted)
 
 
 class _Nothing:
@@ -181,5 +184,6 @@ def _as_texts(values: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type):
-        return pa.array([value.hex() for value in values.to_pylist()], pa.string())
-    return values.cast(pa.string())
+        texts = [value[:LONGEST_CATEGORY].decode("utf-8", "backslashreplace") for value in values.to_pylist()]
+        return pa.array(texts, pa.string())
+    return pc.utf8_slice_codeunits(values.cast(pa.large_string()), 0, LONGEST_CATEGORY)

@@ -29,7 +29,7 @@ _EFFECT_WORDS = {
     "wasserstein_per_sd": "Wasserstein/sd",
     "psi": "PSI",
     "jensen_shannon": "Jensen-Shannon",
-    "cramers_v_balanced": "Cramér's V",
+    "cramers_v_balanced": "Cramér's V (balanced)",
     "cohens_h": "Cohen's h",
 }
 

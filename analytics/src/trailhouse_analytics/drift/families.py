@@ -6,6 +6,7 @@ plainly or as a dictionary; none of that says that the data changed. What does i
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 __all__ = ["Family", "family_of"]
@@ -23,6 +24,9 @@ class Family(StrEnum):
     #: Nothing but missing values, or no type given: goes with every other family.
     UNKNOWN = "unknown"
 
+
+#: A column whose every row is an array is profiled under its element's type and shape: double[28,28].
+_TENSOR = re.compile(r"\[\d+(,\d+)*\]$")
 
 _PREFIXES: tuple[tuple[str, Family], ...] = (
     ("large_list", Family.NESTED),
@@ -52,6 +56,8 @@ _PREFIXES: tuple[tuple[str, Family], ...] = (
 def family_of(arrow_type: str) -> Family:
     """Return the family of a type in Arrow's words; a dictionary's is that of its values, an empty word's UNKNOWN."""
     word = arrow_type.strip().lower()
+    if _TENSOR.search(word):
+        return Family.NESTED
     if not word:
         return Family.UNKNOWN
     if word.startswith("dictionary"):

@@ -5,6 +5,7 @@ The decision looks at both sides at once, so it is the same for both and does no
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,7 @@ __all__ = [
 
 #: Whole numbers with at most this many different values on both sides together are categories: labels, flags, grades.
 FEW_LEVELS = 10
-#: Text with more categories than this on both sides, most of them for one or two rows, is taken for an identifier.
+#: Text with more categories than this, and with more than one for every two rows, is taken for an identifier.
 IDENTIFIER_CATEGORIES = 100
 
 #: Roles that say that a column of moments is data about the rows' subject, not about when the rows were made.
@@ -83,7 +84,8 @@ def pair_columns(
     left_out = _left_out(reference, current, role)
     if left_out is not None:
         return left_out
-    contents = _same_measure(reference.content, current.content)
+    numbers = Family.NUMBER in {reference.family, current.family}
+    contents = _same_measure(reference.content, current.content, numbers=numbers)
     match contents:
         case None:
             return None
@@ -110,7 +112,10 @@ def _left_out(reference: Column, current: Column, role: str) -> TypeChanged | No
 
 
 def _same_measure(
-    reference: NumericSample | CategoryCounts | None, current: NumericSample | CategoryCounts | None
+    reference: NumericSample | CategoryCounts | None,
+    current: NumericSample | CategoryCounts | None,
+    *,
+    numbers: bool,
 ) -> tuple[NumericSample, NumericSample] | tuple[CategoryCounts, CategoryCounts] | None:
     if reference is None and current is None:
         return None
@@ -119,10 +124,10 @@ def _same_measure(
     if current is None:
         current = _empty_like(reference)
     if isinstance(reference, CategoryCounts) and isinstance(current, CategoryCounts):
-        return reference, current
+        return (_in_number_texts(reference), _in_number_texts(current)) if numbers else (reference, current)
     left, right = _unfolded(reference), _unfolded(current)
     if left is None or right is None:  # a list of categories that are no numbers, or that is not whole
-        return _as_categories(reference), _as_categories(current)
+        return _in_number_texts(_as_categories(reference)), _in_number_texts(_as_categories(current))
     if _few_levels(left, right):
         return _as_categories(reference), _as_categories(current)
     return left, right
@@ -162,13 +167,25 @@ def _as_categories(content: NumericSample | CategoryCounts) -> CategoryCounts:
     )
 
 
+def _in_number_texts(content: CategoryCounts) -> CategoryCounts:
+    """Numbers that were counted as categories, written alike: 1 and 1.0 are one category."""
+    counts: Counter[str] = Counter()
+    for text, count in content.counts.items():
+        try:
+            counts[number_text(float(text))] += count
+        except (ValueError, OverflowError):
+            counts[text] += count
+    return CategoryCounts(counts=counts, other=content.other, distinct=content.distinct)
+
+
 def number_text(value: float) -> str:
     """Return a number as a category is written: whole numbers without a point."""
     return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
 def _is_identifier(content: CategoryCounts) -> bool:
-    return len(content.counts) > IDENTIFIER_CATEGORIES and len(content.counts) + content.other > content.total / 2
+    distinct = max(content.distinct, len(content.counts))
+    return distinct > IDENTIFIER_CATEGORIES and distinct > content.total / 2
 
 
 def _align(reference: CategoryCounts, current: CategoryCounts) -> CategoryPair:

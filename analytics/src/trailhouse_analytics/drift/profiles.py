@@ -183,4 +183,5 @@ def _categories(parts: Sequence[Mapping[str, Any]]) -> CategoryCounts:
     ]
     counts = {name: sum(top.get(name, 0) for top in tops) for name in known}
     total = sum(sum(top.values()) + part.get("other_count", 0) for top, part in zip(tops, parts, strict=True))
-    return CategoryCounts(counts=counts, other=total - sum(counts.values()))
+    distinct = sum(part.get("distinct") or 0 for part in parts)
+    return CategoryCounts(counts=counts, other=total - sum(counts.values()), distinct=distinct)

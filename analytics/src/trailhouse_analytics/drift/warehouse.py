@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trailhouse_analytics.drift import wording
 from trailhouse_analytics.drift.profiles import from_profiles
 from trailhouse_analytics.errors import DriftInputError
+from trailhouse_analytics.queries import ask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,11 +69,11 @@ def from_warehouse(
             segment=dict(row["segment"]),
             window=(row["window_start"], row["window_end"]) if row["window_start"] is not None else None,
         )
-        for row in _rows(client, "drift_known_profiles", dataset_id=dataset_id, digest=digest, as_of=moment)
+        for row in ask(client, "drift_known_profiles", dataset_id=dataset_id, digest=digest, as_of=moment).to_pylist()
     ]
     chosen = choose(known, dataset_id, version=version, window=window, split=split, segment=segment)
     start, end = window or (None, None)
-    profiles = _rows(
+    profiles = ask(
         client,
         "drift_profiles",
         dataset_id=dataset_id,
@@ -85,7 +85,7 @@ def from_warehouse(
         window_end=end,
         as_of=moment,
     )
-    return from_profiles(profiles, label=_label(dataset_id, chosen, window), roles=roles)
+    return from_profiles(profiles.to_pylist(), label=_label(dataset_id, chosen, window), roles=roles)
 
 
 def choose(
@@ -183,9 +183,3 @@ def _label(dataset_id: str, chosen: KnownProfile, window: tuple[datetime, dateti
         + (f":{chosen.split}" if chosen.split else "")
         + (f"[{segment}]" if segment else "")
     )
-
-
-def _rows(client: Client, query: str, **parameters: Any) -> list[dict[str, Any]]:
-    sql = files("trailhouse_analytics").joinpath("sql", f"{query}.sql").read_text(encoding="utf-8")
-    rows: list[dict[str, Any]] = client.query_arrow(sql, parameters=parameters).to_pylist()
-    return rows

@@ -18,6 +18,7 @@ SELECT
     rows,
     nulls,
     infinities,
+    distinct,
     edges_name,
     edges,
     counts,
