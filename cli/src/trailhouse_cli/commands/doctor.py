@@ -1,0 +1,147 @@
+"""`trailhouse doctor`: the settings in force, where each value came from, and what does not answer."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+import pyarrow as pa
+from pydantic import SecretStr
+
+from trailhouse_cli.reporting import Column, Report, Section, format_options, print_report
+from trailhouse_schemas.errors import TrailhouseError
+from trailhouse_schemas.settings import Settings, config_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pydantic_settings import BaseSettings
+
+__all__ = ["command"]
+
+_KAFKA_TIMEOUT_SECONDS: Final = 5
+
+
+@click.command()
+@format_options
+def command(format_: str, output: Path | None, section: str | None) -> None:
+    """Show the settings in force, where each comes from, and what does not answer.
+
+    Exit code 1 when something that is configured does not answer.
+    """
+    checks = _checks(Settings.read())
+    broken = [row["what"] for row in checks if row["state"] == "broken"]
+    report = Report(
+        "Trailhouse on this machine",
+        facts={"verdict": "all that is configured answers" if not broken else f"look at {', '.join(broken)}"},
+        sections=[
+            Section(
+                "checks",
+                "Checks",
+                pa.Table.from_pylist(checks),
+                columns=[Column("what", "what"), Column("state", "state"), Column("detail", "detail")],
+            ),
+            Section("settings", "Settings in force", pa.Table.from_pylist(_settings())),
+        ],
+    )
+    print_report(report, format_=format_, output=output, section=section)
+    click.get_current_context().exit(1 if broken else 0)
+
+
+def _settings() -> list[dict[str, str]]:
+    from trailhouse.settings import ProducerSettings  # noqa: PLC0415 - only this command wants all of them
+    from trailhouse_consumer.settings import CollectorSettings  # noqa: PLC0415
+
+    in_file: dict[str, str] = {}
+    for file in config_files():
+        if file.is_file():
+            in_file |= dict.fromkeys(tomllib.loads(file.read_text("utf-8")), str(file))
+    rows: dict[str, dict[str, str]] = {}
+    for settings in (Settings.read(), ProducerSettings(), CollectorSettings()):
+        for name, value in _values(settings):
+            variable = f"TRAILHOUSE_{name.upper()}"
+            source = "environment" if variable in os.environ else in_file.get(name, "default")
+            rows.setdefault(variable, {"setting": variable, "value": value, "from": source})
+    return [rows[variable] for variable in sorted(rows)]
+
+
+def _values(settings: BaseSettings) -> list[tuple[str, str]]:
+    return [(name, _shown(getattr(settings, name))) for name in type(settings).model_fields]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        return "(set, not shown)" if value.get_secret_value() else ""
+    return "" if value is None else str(value)
+
+
+def _checks(settings: Settings) -> list[dict[str, str]]:
+    return [
+        _check("spools", _spools, settings),
+        _check("warehouse", _warehouse, settings),
+        _check("kafka", _kafka, settings) if settings.kafka else _absent("kafka", "events stay in spools"),
+        _check("registry", _registry, settings) if settings.registry else _absent("registry", "single-object encoding"),
+    ]
+
+
+def _absent(what: str, consequence: str) -> dict[str, str]:
+    return {"what": what, "state": "not set", "detail": f"TRAILHOUSE_{what.upper()} is not set: {consequence}"}
+
+
+def _check(what: str, look: Callable[[Settings], str], settings: Settings) -> dict[str, str]:
+    try:
+        return {"what": what, "state": "fine", "detail": look(settings)}
+    except TrailhouseError as error:
+        return {"what": what, "state": "broken", "detail": str(error)}
+
+
+def _spools(settings: Settings) -> str:
+    from trailhouse_schemas.spool import Spool, spool_files  # noqa: PLC0415
+
+    found = [*spool_files(settings.spool_directory), *spool_files(settings.control_directory)]
+    waiting = 0
+    for path in found:
+        with Spool.open(path) as spool:
+            waiting += spool.backlog()
+    return f"{settings.spool_directory}: {len(found)} spools, {waiting:,} events waiting"
+
+
+def _warehouse(settings: Settings) -> str:
+    from trailhouse_schemas.warehouse import check, connect, parse_url  # noqa: PLC0415
+
+    client = connect(settings.warehouse_url, password=settings.warehouse_password.get_secret_value())
+    try:
+        check(client)
+        return f"{parse_url(settings.warehouse_url)}: ClickHouse {client.server_version}, up to date"
+    finally:
+        client.close()
+
+
+def _kafka(settings: Settings) -> str:
+    from confluent_kafka import KafkaException  # noqa: PLC0415
+    from confluent_kafka.admin import AdminClient  # noqa: PLC0415
+
+    from trailhouse_cli.errors import BadInputError  # noqa: PLC0415
+    from trailhouse_schemas.catalogue import CATALOGUE  # noqa: PLC0415
+
+    admin = AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0})
+    try:
+        there = set(admin.list_topics(timeout=_KAFKA_TIMEOUT_SECONDS).topics)
+    except KafkaException as error:
+        raise BadInputError(
+            f"Broker {settings.kafka} does not answer ({error.args[0].str()}); start it, or set TRAILHOUSE_KAFKA"
+        ) from error
+    have = sum(event_type.topic in there for event_type in CATALOGUE.values())
+    return f"{settings.kafka}: {have} of {len(CATALOGUE)} topics are there"
+
+
+def _registry(settings: Settings) -> str:
+    from trailhouse_schemas.catalogue import CATALOGUE  # noqa: PLC0415
+    from trailhouse_schemas.registry import Registry  # noqa: PLC0415
+
+    there = Registry(settings.registry)
+    have = sum(bool(there.registered(event_type)) for event_type in CATALOGUE.values())
+    return f"{settings.registry}: {have} of {len(CATALOGUE)} event types are registered"
