@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from trailhouse.capture.json_values import clean_text
 from trailhouse_schemas.errors import TrailhouseError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["Content", "content_of", "describe_artifact", "local_path", "uri_of"]
 
@@ -55,7 +57,7 @@ def describe_artifact(
     text = os.fspath(path)
     content = content_of(local) if local is not None else None
     return {
-        "name": clean_text(name or (local.resolve().name if local is not None else text.rstrip("/").rpartition("/")[2])),
+        "name": clean_text(name or _last_part(text, local)),
         "version": clean_text(version),
         "kind": clean_text(kind),
         "uri": clean_text(uri or (uri_of(local) if local is not None else text)),
@@ -64,6 +66,10 @@ def describe_artifact(
         "direction": direction,
         "step": step,
     }
+
+
+def _last_part(text: str, local: Path | None) -> str:
+    return local.resolve().name if local is not None else text.rstrip("/").rpartition("/")[2]
 
 
 def local_path(path: str | os.PathLike[str]) -> Path | None:

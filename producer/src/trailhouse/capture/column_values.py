@@ -46,8 +46,7 @@ def is_numeric(values: Any) -> bool:
             types.is_integer(kind)
             or types.is_floating(kind)
             or types.is_decimal(kind)
-            or types.is_temporal(kind)
-            and not types.is_interval(kind)
+            or (types.is_temporal(kind) and not types.is_interval(kind))
         )
     return values.ndim == 1 and values.dtype.kind in "iufmM"
 

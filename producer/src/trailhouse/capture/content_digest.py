@@ -4,8 +4,8 @@ The digest (`table1:` and 64 hexadecimal digits) is the SHA-256 of the number of
 column, in order. A column's digest covers its canonical type, which rows are missing, and the values: little-endian
 numbers, or lengths and then bytes. Order counts, of rows and of columns: both change what a model learns.
 
-What is made equal: NaN and null (pandas knows no difference); string, large_string, string_view and categories; lists of
-all kinds; timestamps, durations and times of all units that microseconds can hold; zones of the same instants. What
+What is made equal: NaN and null (pandas knows no difference); string, large_string, string_view and categories; lists
+of all kinds; timestamps, durations and times of all units that microseconds can hold; zones of the same instants. What
 stays different: int64 and int32, int64 and double, 0.0 and -0.0.
 """
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from trailhouse.capture.json_values import as_json_text
 from trailhouse.capture.tables import Column, Table, arrow_type_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from hashlib import _Hash
 
 __all__ = ["PREFIX", "column_digest", "sparse_digest", "table_digest"]
@@ -96,13 +96,13 @@ def _add_numpy(digest: _Hash, values: Any) -> None:
     elif kind == "c":
         digest.update(f"{values.dtype.name}\n".encode())
         digest.update(memoryview(_little(values)).cast("B") if values.size else b"")
-    elif kind == "M" or kind == "m":
+    elif kind in "Mm":
         name = arrow_type_name(values.dtype)
         if name == "date32[day]":
             _add_fixed(digest, name, [values.astype("<i8").astype("<i4")], [_nat(values)])
             return
         family, _, unit = name.rstrip("]").partition("[")
-        _add_temporal(digest, family, unit, "", [values.astype("i8")], [_nat(values)])
+        _add_temporal(digest, (family, unit, False), [values.astype("i8")], [_nat(values)])
     elif kind in "biuf":
         _add_fixed(digest, arrow_type_name(values.dtype), [values], [None])
     else:
@@ -125,9 +125,8 @@ def _add_fixed(digest: _Hash, kind: str, chunks: Sequence[Any], missing: Sequenc
     if chunks and chunks[0].dtype.kind == "f":
         masks = [_missing_floats(values, mask) for values, mask in zip(chunks, masks, strict=True)]
     if any(mask is not None and mask.any() for mask in masks):
-        whole = [
-            mask if mask is not None else np.zeros(len(values), bool) for values, mask in zip(chunks, masks, strict=True)
-        ]
+        pairs = zip(chunks, masks, strict=True)
+        whole = [mask if mask is not None else np.zeros(len(values), bool) for values, mask in pairs]
         digest.update(b"missing\n")
         digest.update(np.packbits(np.concatenate(whole)).tobytes())
     digest.update(b"values\n")
@@ -149,8 +148,12 @@ def _missing_floats(values: Any, mask: Any) -> Any:
     return nan if nan.any() else None
 
 
-def _add_temporal(digest: _Hash, family: str, unit: str, zone: str, chunks: list[Any], missing: list[Any]) -> None:
-    """Add times as whole microseconds where they are that, else in their own unit."""
+def _add_temporal(digest: _Hash, kind: tuple[str, str, bool], chunks: list[Any], missing: list[Any]) -> None:
+    """Add times as whole microseconds where they are that, else in their own unit.
+
+    `kind` is timestamp, duration or time; the unit; and whether it has a time zone.
+    """
+    family, unit, has_zone = kind
     import numpy as np  # noqa: PLC0415  loaded already, since there is an array
 
     filled = [
@@ -161,7 +164,7 @@ def _add_temporal(digest: _Hash, family: str, unit: str, zone: str, chunks: list
         filled, unit = [values // 1000 for values in filled], "us"
     elif unit in _MICROSECONDS and 0 <= largest < 2**63 // _MICROSECONDS[unit]:
         filled, unit = [values.astype("i8") * _MICROSECONDS[unit] for values in filled], "us"
-    aware = ", UTC" if zone else ""
+    aware = ", UTC" if has_zone else ""
     _add_fixed(digest, f"{family}[{unit}{aware}]", [values.astype("i8") for values in filled], missing)
 
 
@@ -188,7 +191,7 @@ def _add_objects(digest: _Hash, values: Any) -> None:
     digest.update(b"".join(encoded))
 
 
-def _add_arrow(digest: _Hash, kind: Any, chunks: list[Any]) -> None:  # noqa: C901, PLR0911, PLR0912  one case a type
+def _add_arrow(digest: _Hash, kind: Any, chunks: list[Any]) -> None:  # noqa: C901  one case a type
     import pyarrow as pa  # noqa: PLC0415  loaded already, since there is an array of it
 
     types = pa.types
@@ -206,12 +209,13 @@ def _add_arrow(digest: _Hash, kind: Any, chunks: list[Any]) -> None:  # noqa: C9
         family = str(kind).partition("[")[0].replace("time32", "time").replace("time64", "time")
         integer = pa.int32() if types.is_time32(kind) else pa.int64()
         numbers = [_numbers(chunk.cast(integer)).astype("i8") for chunk in chunks]
-        _add_temporal(digest, family, kind.unit, getattr(kind, "tz", None) or "", numbers, [*map(_nulls, chunks)])
+        _add_temporal(digest, (family, kind.unit, bool(getattr(kind, "tz", None))), numbers, [*map(_nulls, chunks)])
     elif _is_text(kind) or _is_binary(kind):
         wide = pa.large_string() if _is_text(kind) else pa.large_binary()
         _add_texts(digest, "string" if _is_text(kind) else "binary", [chunk.cast(wide) for chunk in chunks])
     elif types.is_decimal(kind):
-        _add_texts(digest, f"decimal[{kind.scale}]", [chunk.cast(pa.string()).cast(pa.large_string()) for chunk in chunks])
+        texts = [chunk.cast(pa.string()).cast(pa.large_string()) for chunk in chunks]
+        _add_texts(digest, f"decimal[{kind.scale}]", texts)
     elif types.is_fixed_size_list(kind) or types.is_list(kind) or types.is_large_list(kind):
         _add_lists(digest, kind.value_type, chunks)
     elif types.is_struct(kind):

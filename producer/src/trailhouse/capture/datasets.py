@@ -10,15 +10,17 @@ import csv
 import hashlib
 import logging
 import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from trailhouse.capture.artifacts import content_of, local_path, uri_of
 from trailhouse.capture.content_digest import sparse_digest, table_digest
 from trailhouse.capture.json_values import clean_text, qualified_name
 from trailhouse.capture.splits import describe_splitter, membership_digest
 from trailhouse.capture.tables import FEATURE, TARGET, Column, Table, arrow, column_type_name, library_of, read_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["describe_dataset"]
 
@@ -68,8 +70,9 @@ def describe_dataset(
     """Return the fields of `DatasetLogged`.
 
     Args:
-        data: pandas, Polars, Arrow, NumPy, PyTorch, SciPy sparse, a list of records, a mapping of columns, a pair (X, y);
-            the path of a file or directory, or a URI of something elsewhere (which is not read); None for nothing at hand.
+        data: pandas, Polars, Arrow, NumPy, PyTorch, SciPy sparse, a list of records, a mapping of columns, a pair
+            (X, y); the path of a file or directory, or a URI of something elsewhere (which is not read); None for
+            nothing at hand.
         dataset_id: the dataset, as namespace/name.
         direction: input (the run reads it) or output (the run writes it).
         uri: where the data is; a path's own by default.
@@ -116,7 +119,7 @@ def describe_dataset(
 def _from_memory(data: Any, digest: str | None) -> dict[str, Any]:
     try:
         table = read_table(data)
-    except Exception:  # noqa: BLE001  data of the user's that cannot be looked at is still data
+    except Exception:  # noqa: BLE001  a type that is new to us has no digest, and the run goes on
         _log.warning("Data of %s cannot be looked into; only its class is recorded", qualified_name(type(data)))
         table = None
     if table is None:
@@ -169,9 +172,11 @@ def _from_path(data: str | os.PathLike[str], digest: str | None) -> dict[str, An
     path = local_path(data)
     if path is None:
         text = os.fspath(data)
-        return _known(digest) | {"uri": text, "format": _format_of(Path(text)), "rows": None, "size_bytes": None} | {
-            "columns": []
-        }
+        return (
+            _known(digest)
+            | {"uri": text, "format": _format_of(Path(text)), "rows": None, "size_bytes": None}
+            | {"columns": []}
+        )
     content = content_of(path)
     rows, columns = _inside(path)
     return {

@@ -7,15 +7,18 @@ own quantiles, rounded to a grid, so that a few more values seldom move them.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trailhouse_schemas.errors import TrailhouseError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["NO_EDGES", "Edges", "counts_over", "edges_from", "edges_named"]
 
@@ -45,8 +48,8 @@ def edges_named(bounds: Sequence[float], column: str) -> Edges:
     listed = tuple(float(bound) for bound in bounds)
     if not 2 <= len(listed) <= MOST_EDGES:  # noqa: PLR2004  a bin has two
         raise TrailhouseError(f"Column {column!r} has {len(listed)} edges; give from 2 to {MOST_EDGES}")
-    if not all(map(math.isfinite, listed)) or any(b <= a for a, b in zip(listed, listed[1:], strict=False)):
-        raise TrailhouseError(f"Edges {list(listed)[:8]} of column {column!r} do not ascend; sort them and drop doubles")
+    if not all(map(math.isfinite, listed)) or any(b <= a for a, b in itertools.pairwise(listed)):
+        raise TrailhouseError(f"Edges {listed[:8]} of column {column!r} do not ascend; sort them and drop doubles")
     return _named(listed)
 
 
@@ -95,13 +98,15 @@ def _between(values: list[float]) -> tuple[float, ...]:
         width = max(abs(values[0]) / 2, 0.5)
         bounds = [values[0] - width, values[0] + width]
     else:
-        middles = [a + (b - a) / 2 for a, b in zip(values, values[1:], strict=False)]
+        middles = [a + (b - a) / 2 for a, b in itertools.pairwise(values)]
         bounds = [values[0] - (middles[0] - values[0]), *middles, values[-1] + (values[-1] - middles[-1])]
     kept = sorted({bound for bound in bounds if math.isfinite(bound)})
     if len(kept) >= 2:  # noqa: PLR2004  a bin has two
         return tuple(kept)
     low, high = values[0], values[-1]
-    return (low, high) if low < high else (math.nextafter(low, -math.inf), low) if low > 0 else (low, math.nextafter(low, math.inf))
+    if low < high:
+        return low, high
+    return (math.nextafter(low, -math.inf), low) if low > 0 else (low, math.nextafter(low, math.inf))
 
 
 def _short(bound: float, step: float) -> float:

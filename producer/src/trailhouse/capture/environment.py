@@ -11,23 +11,27 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trailhouse.capture.json_values import clean_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["MASK", "describe_environment", "describe_start", "mask_secrets"]
 
 MASK = "***"
 
-_SECRET_WORDS = r"(?:passw(?:or)?d|passphrase|secret|token|credentials?|api[-_.]?key|access[-_.]?key|private[-_.]?key|auth)"
-_SECRET_NAME = re.compile(rf"(?:^|[-_.]|(?<=[a-z])(?=[A-Z])){_SECRET_WORDS}s?$|^-{{0,2}}(?:key|pwd|pass)$", re.IGNORECASE)
+_SUSPECT = r"(?:passw(?:or)?d|passphrase|secret|token|credentials?|(?:api|access|private|secret)[-_.]?key|auth)"
+_SECRET_NAME = re.compile(rf"(?:^|[-_.]|(?=(?-i:[A-Z]))){_SUSPECT}$|^-{{0,2}}(?:key|pwd|pass)$", re.IGNORECASE)
+#: Tokens that a model reads, not a server.
+_MODEL_TOKEN = re.compile(r"(?:bos|eos|pad|mask|unk|sep|cls|image|special|stop|start|end)[-_.]?token$", re.IGNORECASE)
 _NOT_SECRET = re.compile(r"^(?:true|false|yes|no|none|null|auto|\d{1,6})$", re.IGNORECASE)
 _URL_PASSWORD = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s@]*@")
 _MASKED_PASSWORD = rf"\1{MASK}@"
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+\S+")
-_QUERY_SECRET = re.compile(rf"(?i)([?&;]\w*{_SECRET_WORDS}\w*=)[^&;\s]+")
+_QUERY_SECRET = re.compile(rf"(?i)([?&;]\w*{_SUSPECT}\w*=)[^&;\s]+")
 #: Tokens that give themselves away by their form: GitHub, GitLab, OpenAI, Hugging Face, Slack, AWS, Google, JWT.
 _KNOWN_TOKENS = re.compile(
     r"\b(?:gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|sk-[\w-]{16,}|hf_\w{16,}|xox[abprs]-[\w-]{10,}"
@@ -46,7 +50,7 @@ _DETERMINISM_VARIABLES = (
     "XLA_FLAGS",
 )
 _SEED_VARIABLES = ("PYTHONHASHSEED", "PL_GLOBAL_SEED")
-_IMAGE_VARIABLES = ("TRAILHOUSE_IMAGE_DIGEST", "CONTAINER_IMAGE_DIGEST", "IMAGE_DIGEST", "CONTAINER_IMAGE", "IMAGE_NAME")
+_IMAGE_VARIABLES = ("TRAILHOUSE_IMAGE_DIGEST", "CONTAINER_IMAGE_DIGEST", "IMAGE_DIGEST", "CONTAINER_IMAGE")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -91,8 +95,9 @@ def mask_secrets(arguments: Sequence[str]) -> list[str]:
             masked.append(argument if _NOT_SECRET.match(argument) else MASK)
             next_is_secret = False
             continue
-        next_is_secret = is_option and not equals and bool(_SECRET_NAME.search(name))
-        if equals and _SECRET_NAME.search(name) and value and not _NOT_SECRET.match(value):
+        names_secret = bool(_SECRET_NAME.search(name)) and not _MODEL_TOKEN.search(name)
+        next_is_secret = is_option and not equals and names_secret
+        if equals and names_secret and value and not _NOT_SECRET.match(value):
             masked.append(f"{_URL_PASSWORD.sub(_MASKED_PASSWORD, name)}={MASK}")
             continue
         text = _URL_PASSWORD.sub(_MASKED_PASSWORD, argument)
@@ -108,7 +113,7 @@ def installed_packages() -> dict[str, str]:
     for distribution in importlib.metadata.distributions():
         try:
             metadata = _name_and_version(distribution)
-        except Exception:  # noqa: BLE001, S112  a broken installation of something else is not this run's problem
+        except Exception:  # noqa: BLE001, S112  a version of PyTorch without it
             continue
         if metadata is not None:
             found.setdefault(*metadata)  # the first on the path is the one that is imported
@@ -125,7 +130,9 @@ def container_image_digest() -> str:
         if digest:
             return digest.group()
     try:
-        image = re.search(r'^imageid="(?:sha256:)?([0-9a-f]{64})"', Path("/run/.containerenv").read_text("utf-8"), re.M)
+        image = re.search(
+            r'^imageid="(?:sha256:)?([0-9a-f]{64})"', Path("/run/.containerenv").read_text("utf-8"), re.MULTILINE
+        )
     except (OSError, ValueError):
         return ""
     return f"sha256:{image.group(1)}" if image else ""
@@ -162,7 +169,7 @@ def _name_and_version(distribution: importlib.metadata.Distribution) -> tuple[st
 
 def _drivers() -> dict[str, str]:
     found: dict[str, str] = {}
-    torch = sys.modules.get("torch")
+    torch: Any = sys.modules.get("torch")
     for name, ask in (
         ("nvidia", _nvidia_driver),
         ("cuda_driver", _cuda_driver),
@@ -173,8 +180,8 @@ def _drivers() -> dict[str, str]:
         ("nccl", lambda: ".".join(map(str, torch.cuda.nccl.version())) if torch else None),
     ):
         try:
-            version = ask()  # type: ignore[no-untyped-call]
-        except Exception:  # noqa: BLE001, S112  no such driver, or one that will not say
+            version = ask()
+        except Exception:  # noqa: BLE001, S112  a version of PyTorch without it
             continue
         if version:
             found[name] = clean_text(str(version))
@@ -206,11 +213,11 @@ def _seeds() -> dict[str, int]:
         value = os.environ.get(variable, "")
         if value.isdecimal():
             found[variable] = int(value)
-    torch = sys.modules.get("torch")
+    torch: Any = sys.modules.get("torch")
     if torch is not None:
         try:
             seed = int(torch.initial_seed())
-        except Exception:  # noqa: BLE001  half-imported, or replaced by something else
+        except Exception:  # noqa: BLE001  a version of PyTorch without it
             return found
         if seed < 2**63:
             found["torch"] = seed
@@ -219,12 +226,12 @@ def _seeds() -> dict[str, int]:
 
 def _determinism() -> dict[str, str]:
     found = {name: clean_text(os.environ[name]) for name in _DETERMINISM_VARIABLES if name in os.environ}
-    torch = sys.modules.get("torch")
+    torch: Any = sys.modules.get("torch")
     for name, ask in (
-        ("torch.deterministic_algorithms", lambda: torch.are_deterministic_algorithms_enabled()),  # type: ignore[union-attr]
-        ("torch.cudnn.deterministic", lambda: torch.backends.cudnn.deterministic),  # type: ignore[union-attr]
-        ("torch.cudnn.benchmark", lambda: torch.backends.cudnn.benchmark),  # type: ignore[union-attr]
-        ("torch.float32_matmul_precision", lambda: torch.get_float32_matmul_precision()),  # type: ignore[union-attr]
+        ("torch.deterministic_algorithms", lambda: bool(torch.are_deterministic_algorithms_enabled())),
+        ("torch.cudnn.deterministic", lambda: torch.backends.cudnn.deterministic),
+        ("torch.cudnn.benchmark", lambda: torch.backends.cudnn.benchmark),
+        ("torch.float32_matmul_precision", lambda: str(torch.get_float32_matmul_precision())),
     ):
         try:
             if torch is not None:

@@ -52,11 +52,12 @@ def _add_estimator(digest: _Hash, estimator: Any, learnt: Mapping[str, Any], dep
         _add(digest, learnt[name], depth + 1, [*inside, id(estimator)])
 
 
-def _add(digest: _Hash, value: Any, depth: int, inside: list[int]) -> None:  # noqa: C901  one case a kind of value
+def _add(digest: _Hash, value: Any, depth: int, inside: list[int]) -> None:
     if depth > DEEPEST or id(value) in inside:
         digest.update(b"recursive\n")
     elif is_array(value) and hasattr(value, "tobytes") and value.dtype.kind != "O":
-        digest.update(f"array {value.dtype.str if not value.dtype.names else value.dtype.descr} {value.shape}\n".encode())
+        dtype = value.dtype.descr if value.dtype.names else value.dtype.str
+        digest.update(f"array {dtype} {value.shape}\n".encode())
         digest.update(value.tobytes())
     elif hasattr(value, "tocsr") and hasattr(value, "nnz"):
         rows = value.tocsr()
@@ -75,8 +76,9 @@ def _add(digest: _Hash, value: Any, depth: int, inside: list[int]) -> None:  # n
             _add(digest, member, depth + 1, [*inside, id(value)])
     elif hasattr(value, "get_params") and not isinstance(value, type):
         _add_estimator(digest, value, _learnt(value), depth, inside)
-        arguments = constructor_arguments(value) or {}
-        _add(digest, {n: a for n, a in arguments.items() if not hasattr(a, "get_params")}, depth + 1, [*inside, id(value)])
+        arguments = (constructor_arguments(value) or {}).items()
+        plain = {name: argument for name, argument in arguments if not hasattr(argument, "get_params")}
+        _add(digest, plain, depth + 1, [*inside, id(value)])
     else:
         _add_other(digest, value, depth, inside)
 

@@ -13,12 +13,14 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trailhouse.capture.json_values import clean_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["CodeState", "describe_git"]
 
@@ -27,7 +29,7 @@ TIMEOUT_SECONDS = 2.0
 LARGEST_DIFF_BYTES = 16 * 1024 * 1024
 #: Files that were never added but are likely to be code are part of the difference, up to this many and this large.
 CODE_SUFFIXES = frozenset(
-    {".py", ".pyi", ".pyx", ".ipynb", ".sh", ".sql", ".yaml", ".yml", ".toml", ".cfg", ".ini", ".c", ".cc", ".cpp", ".cu"}
+    {".py", ".pyi", ".pyx", ".ipynb", ".sh", ".sql", ".yaml", ".yml", ".toml", ".cfg", ".ini", ".cc", ".cpp", ".cu"}
 )
 MOST_NEW_FILES = 100
 LARGEST_NEW_FILE_BYTES = 1024 * 1024

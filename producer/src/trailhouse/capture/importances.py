@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trailhouse.capture.json_values import clean_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["Booster", "booster_of", "importances_of"]
 
@@ -21,7 +23,7 @@ class Booster:
     """Mean gain of the splits on each feature, by name; 0 for one that no tree splits on."""
 
 
-def importances_of(model: Any, names: Sequence[str]) -> tuple[dict[str, float], str]:
+def importances_of(model: Any, names: Sequence[str]) -> tuple[dict[str, float], str]:  # noqa: PLR0911  a way a kind
     """Return importance by feature and how it was measured; nothing where the model says none for these features.
 
     `gain`: mean gain of the splits (XGBoost) or their total (LightGBM, `total_gain`). `impurity`: scikit-learn's trees,
@@ -46,7 +48,7 @@ def importances_of(model: Any, names: Sequence[str]) -> tuple[dict[str, float], 
         if len(coefficients) == 1:
             return _by_name(names, coefficients[0]), "coefficient"
         return _by_name(names, abs(coefficients).mean(axis=0)), "mean_absolute_coefficient"
-    except Exception:  # noqa: BLE001  not fitted, or of a kind that has none (a kernel's coefficients)
+    except Exception:  # noqa: BLE001  not fitted, or a linear booster
         return {}, ""
 
 

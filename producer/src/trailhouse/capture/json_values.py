@@ -16,7 +16,8 @@ import inspect
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -62,7 +63,7 @@ def as_json_text(value: Any, *, exact: bool = False) -> str:
 
 
 def as_json_value(value: Any, *, exact: bool = False) -> Any:
-    """Return `value` as what `json.dumps` takes: dicts with string keys, lists, strings, finite numbers, booleans, None."""
+    """Return `value` as `json.dumps` takes it: dicts with string keys, lists, strings, finite numbers, true, null."""
     return _Encoder(exact=exact).encode(value, 0)
 
 
@@ -89,7 +90,7 @@ def is_array(value: Any) -> bool:
     return hasattr(value, "shape") and hasattr(value, "dtype") and (hasattr(value, "tolist") or hasattr(value, "numpy"))
 
 
-def fields_of(value: Any) -> dict[str, Any] | None:
+def fields_of(value: Any) -> dict[str, Any] | None:  # noqa: PLR0911  one line a kind is the clearest form
     """Return the named fields of a dataclass, pydantic or attrs object, a named tuple or a namespace; else None."""
     if isinstance(value, type):
         return None
@@ -106,10 +107,10 @@ def fields_of(value: Any) -> dict[str, Any] | None:
     return None
 
 
-def constructor_arguments(thing: Any) -> dict[str, Any] | None:
+def constructor_arguments(thing: Any) -> dict[str, Any] | None:  # noqa: PLR0911  one line a way
     """Return the arguments that would make `thing` again, or None where they cannot be found.
 
-    Asks `get_params(deep=False)` (scikit-learn and all that follow it), then the fields of a dataclass, and last whether
+    Asks `get_params(deep=False)` (scikit-learn and all that follow it), then the fields of a dataclass, then whether
     every parameter of the constructor is an attribute of the same name, as in scikit-learn's splitters and selectors.
     """
     if isinstance(thing, type):
@@ -154,7 +155,7 @@ class _Encoder:
         finally:
             self.inside.discard(id(value))
 
-    def _plain(self, value: Any) -> Any:  # noqa: C901, PLR0911, PLR0912  one line a type is the clearest form
+    def _plain(self, value: Any) -> Any:  # noqa: C901, PLR0911  one line a type is the clearest form
         if isinstance(value, Enum):
             return self._enum(value)
         if value is None or isinstance(value, bool):
@@ -181,7 +182,7 @@ class _Encoder:
             return self._tagged("$ref", repr(value))
         return NotImplemented
 
-    def _compound(self, value: Any, depth: int) -> Any:  # noqa: C901, PLR0911  one line a type is the clearest form
+    def _compound(self, value: Any, depth: int) -> Any:  # noqa: PLR0911  one line a type is the clearest form
         if isinstance(value, Mapping):
             return self._mapping(value, depth)
         if self.exact and isinstance(value, functools.partial):
@@ -197,7 +198,7 @@ class _Encoder:
             return {"$slice": [self.encode(part, depth) for part in (value.start, value.stop, value.step)]}
         if isinstance(value, range):
             return self._tagged("$range", [value.start, value.stop, value.step])
-        if isinstance(value, Set):
+        if isinstance(value, AbstractSet):
             members = [self.encode(member, depth) for member in value]
             return self._tagged("$set", sorted(members, key=lambda member: json.dumps(member, sort_keys=True)))
         if isinstance(value, Sequence):

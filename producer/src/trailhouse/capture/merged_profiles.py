@@ -1,8 +1,8 @@
 """Profiles of the shards of one dataset become the profile of the whole.
 
 Exact: rows, nulls, infinities, smallest, largest, mean, squared deviations, counts over the same edges. The sample of
-the whole is the values with the smallest priorities of all shards: again a uniform random sample. Quantiles are those of
-that sample: exact while it holds every value, else with a standard error of at most 0.8 % of the rank (4096 values).
+the whole is the values with the smallest priorities of all shards: again a uniform random sample. Quantiles are those
+of that sample: exact while it holds every value, else with a standard error of at most 0.8 % of the rank (4096 values).
 Distinct values are known only while the sample, or the list of categories, holds everything. A category that is not
 among a shard's most frequent ones counts as other there.
 """
@@ -27,7 +27,8 @@ def merge_profiles(profiles: Iterable[Any], *, sample_size: int = SAMPLE_SIZE) -
     """Return one profile for each column of the given profiles (dicts or events of several shards).
 
     Raises:
-        TrailhouseError: profiles of a column that are not of one dataset, window, type, or not counted over the same edges.
+        TrailhouseError: profiles of a column that are not of one dataset, window and type, or not counted over the
+            same edges.
     """
     by_column: dict[str, list[Mapping[str, Any]]] = {}
     for profile in profiles:
@@ -92,7 +93,7 @@ def _counts(shards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     names = {shard["edges_name"] for shard in counted}
     if len(names) > 1:
         raise TrailhouseError(
-            f"Profiles of column {shards[0]['column']!r} are counted over different edges ({', '.join(sorted(names))}); "
+            f"Profiles of column {shards[0]['column']!r} are over different edges ({', '.join(sorted(names))}); "
             "profile all shards with the same edges=… or reference=…"
         )
     if not counted:

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from trailhouse.capture.artifacts import content_of, local_path, uri_of
-from trailhouse.capture.estimators import Lineage, Step, Walk, walk
+from trailhouse.capture.estimators import Step, Walk, walk
+from trailhouse.capture.feature_lineage import UNKNOWN
 from trailhouse.capture.importances import booster_of, importances_of
 from trailhouse.capture.json_values import as_json_text, clean_text, constructor_arguments, qualified_name
 from trailhouse.capture.requirements import framework_of, requirements_of
@@ -73,7 +74,7 @@ def describe_model(
         found = walk(model, _columns_of(example))
     except Exception:  # noqa: BLE001  a model that cannot be looked into is recorded by its class
         _log.warning("Model of class %s cannot be looked into; its steps are not recorded", qualified_name(type(model)))
-        found = Walk(model, Lineage((), (), known=False))
+        found = Walk(model, model, UNKNOWN)
     own_framework, own_version = framework_of(found.model)
     own_arguments = arguments if arguments is not None else _arguments_of(found.model)
     needed = requirements_of([model, found.model], [part.class_name for part in found.steps])
@@ -143,14 +144,14 @@ def _features(
     found: Walk, said: Sequence[str] | None, importances: Mapping[str, float] | None, dataset_id: str
 ) -> list[dict[str, Any]]:
     names, sources = found.lineage.names, found.lineage.sources
-    booster = booster_of(found.model)
+    booster = booster_of(found.fitted)
     if not found.lineage.known and booster is not None and booster.names:
         names = sources = booster.names
     if said is not None:
         said = [clean_text(str(feature)) for feature in said]
         sources = sources if len(sources) == len(said) else tuple("" for _ in said)
         names = tuple(said)
-    values, method = importances_of(found.model, names)
+    values, method = importances_of(found.fitted, names)
     if importances is not None:
         values, method = {clean_text(str(n)): float(value) for n, value in importances.items()}, "given"
     if len(names) > MOST_FEATURES:

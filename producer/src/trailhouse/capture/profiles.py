@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +19,9 @@ from trailhouse.capture.edges import Edges, counts_over, edges_from, edges_named
 from trailhouse.capture.json_values import clean_text, qualified_name
 from trailhouse.capture.tables import read_table
 from trailhouse_schemas.errors import TrailhouseError
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 __all__ = ["MOST_CATEGORIES", "PROBABILITIES", "SAMPLE_SIZE", "profile_dataset"]
 
@@ -69,8 +71,8 @@ def profile_dataset(
         columns: only these columns.
         categorical: columns of numbers whose values are categories.
         edges: ascending edges of the bins, by column.
-        reference: earlier profiles (dicts or events) whose edges to count over, so that the two can be compared. Columns
-            in neither get edges from their own quantiles.
+        reference: earlier profiles (dicts or events) whose edges to count over, so that the two can be compared.
+            Columns in neither get edges from their own quantiles.
         seed: of the random sample; the same data with the same seed gives the same sample.
         sample_size: how many values the sample keeps at most.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trailhouse.capture.estimators import input_names
+from trailhouse.capture.feature_lineage import input_names
 from trailhouse.capture.json_values import clean_text
 from trailhouse.capture.tables import Table, arrow_type_name, read_table
 
@@ -57,7 +57,7 @@ def _predicted(model: Any, example: Any) -> Any:
         return None
     try:
         return predict(example[:ROWS_PREDICTED])
-    except Exception:  # noqa: BLE001  an example that the model does not take tells nothing of what comes out
+    except Exception:  # noqa: BLE001  a property that raises is a property that is not there
         return None
 
 
@@ -66,7 +66,7 @@ def _table(example: Any) -> Table | None:
         return None
     try:
         return read_table(example)
-    except Exception:  # noqa: BLE001  an example that cannot be looked at is no example
+    except Exception:  # noqa: BLE001  a property that raises is a property that is not there
         return None
 
 

@@ -11,12 +11,24 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trailhouse.capture.json_values import clean_text
 
-__all__ = ["FEATURE", "TARGET", "Column", "Table", "arrow", "arrow_type_name", "column_type_name", "library_of", "read_table"]
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = [
+    "FEATURE",
+    "TARGET",
+    "Column",
+    "Table",
+    "arrow",
+    "arrow_type_name",
+    "column_type_name",
+    "library_of",
+    "read_table",
+]
 
 TARGET = "target"
 FEATURE = "feature"
@@ -176,7 +188,9 @@ def _from_arrow(data: Any) -> Table | None:
     schema = getattr(data, "schema", None)  # a dataset or a stream: reading it would use it up
     if not isinstance(schema, pa.Schema):
         return None
-    return Table("arrow", -1, -1, [Column(clean_text(field.name), column_type_name(field.type), list) for field in schema])
+    return Table(
+        "arrow", -1, -1, [Column(clean_text(field.name), column_type_name(field.type), list) for field in schema]
+    )
 
 
 def _from_arrow_table(table: Any) -> Table:

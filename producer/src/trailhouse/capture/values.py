@@ -100,7 +100,7 @@ def _add_points(
             points.append((name, number))
 
 
-def _as_double(value: Any) -> float | str:  # noqa: PLR0911  one line a case is the clearest form
+def _as_double(value: Any) -> float | str:  # noqa: C901, PLR0911  one line a case is the clearest form
     """Return the number, or the reason why there is none."""
     if isinstance(value, float | int):
         try:
