@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from trailhouse_schemas.policy import PermissionChange, Policy, Principal, matches
+from trailhouse_schemas.patterns import matches
+from trailhouse_schemas.policy import PermissionChange, Policy, Principal
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)

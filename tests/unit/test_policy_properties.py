@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trailhouse_schemas.policy import MEMBER, PermissionChange, Policy, matches
+from trailhouse_schemas.patterns import matches, overlap
+from trailhouse_schemas.policy import MEMBER, PermissionChange, Policy
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 PRINCIPALS = ("alice", "bob", "service:etl")
@@ -130,3 +132,13 @@ def test_a_pattern_that_matches_a_pattern_covers_all_that_it_matches(wide: str, 
     """So one pattern can be said to lie within another."""
     if matches(wide, narrow) and matches(narrow, text):
         assert matches(wide, text)
+
+
+SHORT_TEXTS = [""] + ["".join(letters) for n in range(1, 7) for letters in itertools.product("ab", repeat=n)]
+
+
+@given(st.text("ab*", max_size=4), st.text("ab*", max_size=4))
+def test_two_patterns_overlap_exactly_when_some_text_matches_both(one: str, other: str) -> None:
+    """Tried on all texts that are long enough to show it."""
+    both = any(matches(one, text) and matches(other, text) for text in SHORT_TEXTS)
+    assert overlap(one, other) == overlap(other, one) == both

@@ -19,9 +19,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from trailhouse_schemas.patterns import matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,7 +38,6 @@ __all__ = [
     "PermissionChange",
     "Policy",
     "Principal",
-    "matches",
 ]
 
 #: The action that makes a member of a group.
@@ -44,26 +46,6 @@ _GROUP: Final = "group"
 _KINDS: Final = ("user", _GROUP, "service")
 _ALLOW: Final = "allow"
 _DENY: Final = "deny"
-
-
-def matches(pattern: str, text: str) -> bool:
-    """Return whether `text` is what `pattern` says; its `*` stand for any text. Linear in the lengths of both.
-
-    With a pattern for `text` it says whether everything that `text` matches is matched by `pattern`.
-    """
-    first, *rest = pattern.split("*")
-    if not rest:
-        return pattern == text
-    *middle, last = rest
-    at, end = len(first), len(text) - len(last)
-    if at > end or not text.startswith(first) or not text.endswith(last):
-        return False
-    for piece in middle:
-        found = text.find(piece, at, end)
-        if found < 0:
-            return False
-        at = found + len(piece)
-    return True
 
 
 class Principal(NamedTuple):
@@ -263,6 +245,12 @@ class Policy:
             elif change.change == "granted" and (change.expires_at is None or moment < change.expires_at):
                 grants.append(_grant(change, since[grant_id]))
         return cls(grants, moment, sorted(doubts))
+
+    def at(self, moment: datetime) -> Policy:
+        """Return this policy at another moment at which the same grants are in force."""
+        same = copy(self)
+        same.moment = moment
+        return same
 
     @cached_property
     def digest(self) -> str:
