@@ -1,0 +1,294 @@
+"""What `import trailhouse` offers, behind its light front: starting runs, emitting events, and ending it all at exit.
+
+Runs of one process that go to the same place share one recorder. It ends with the last of them, or with the process.
+"""
+
+from __future__ import annotations
+
+import atexit
+import getpass
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from trailhouse import clock
+from trailhouse.errors import InvalidRunError
+from trailhouse.formed import Context
+from trailhouse.identity import find_place
+from trailhouse.making import make_record
+from trailhouse.once import warn_once
+from trailhouse.recorder import Recorder, new_id
+from trailhouse.run import Run
+from trailhouse.settings import ProducerSettings
+from trailhouse_schemas.catalogue import by_model
+from trailhouse_schemas.events.base import Event
+
+if TYPE_CHECKING:
+    from trailhouse_schemas.events import RunStarted
+
+__all__ = ["current_run", "emit", "finish_all", "start_run"]
+
+
+class _Process:
+    """All that this process has open."""
+
+    lock = threading.RLock()
+    recorders: Final[dict[tuple[str, str, bool], Recorder]] = {}
+    runs: Final[list[Run]] = []
+    #: Runs that were started without a name of their own.
+    unnamed = 0
+
+
+def start_run(
+    *,
+    project: str | None = None,
+    name: str = "",
+    params: Any = None,
+    group: str = "",
+    kind: str = "train",
+    run_id: str | None = None,
+    rank: int | None = None,
+    world_size: int | None = None,
+    attempt: int | None = None,
+    parent_run_id: str = "",
+    resumed_from: str = "",
+    seeds: Mapping[str, int] | None = None,
+    parallelism: Mapping[str, int] | None = None,
+    principal: str | None = None,
+    spool: str | os.PathLike[str] | None = None,
+    kafka: str | None = None,
+) -> Run:
+    """Begin a run in this process, or join it as one of its ranks; use it as a context manager or call `finish`.
+
+    Args:
+        project: the project; TRAILHOUSE_PROJECT by default.
+        name: the run's name, for people.
+        params: hyper-parameters; the same as `run.log_params(params)`, by rank 0.
+        group: what the run belongs to, such as a sweep.
+        kind: train, sweep, serve, transform or evaluate.
+        run_id: the run; found out from the launcher or made up by default, see `trailhouse.identity`.
+        rank: rank of this process, from 0; from the launcher by default.
+        world_size: number of processes; from the launcher by default.
+        attempt: restart of the run, from 0; from the launcher by default.
+        parent_run_id: the run that started this one.
+        resumed_from: the run whose checkpoint this one goes on from.
+        seeds: random seeds by what they seed.
+        parallelism: degree of each kind of parallelism.
+        principal: who this run acts for; TRAILHOUSE_PRINCIPAL or the user of the process by default.
+        spool: directory of the spools; TRAILHOUSE_SPOOL by default.
+        kafka: bootstrap servers; TRAILHOUSE_KAFKA by default; empty: events stay in the spool.
+
+    Raises:
+        InvalidRunError: an argument is not what it may be.
+        SettingsError: a setting is not what it may be.
+    """
+    settings = ProducerSettings.read(
+        spool=None if spool is None else Path(spool), kafka=kafka, project=project, principal=principal
+    )
+    if kind not in _KINDS:
+        raise InvalidRunError(f"Argument kind is {kind!r}; it may be {', '.join(_KINDS)}")
+    with _Process.lock:
+        place = find_place(
+            os.environ,
+            new_run_id=new_id(),
+            ordinal=_Process.unnamed,
+            run_id=run_id or settings.run_id or None,
+            rank=rank,
+            world_size=world_size,
+            attempt=attempt,
+        )
+        if not run_id:
+            _Process.unnamed += 1
+        context = Context(
+            settings.project, place.run_id, place.attempt, place.rank, place.world_size, _host(), _principal(settings)
+        )
+        recorder = _recorder(settings)
+        recorder.contexts.append(context)
+        run = Run(context, recorder, close=_close)
+        _Process.runs.append(run)
+    recorder.start()
+    if place.rank == 0:
+        own = {
+            "name": name,
+            "group": group,
+            "kind": kind,
+            "parent_run_id": parent_run_id,
+            "resumed_from": resumed_from,
+            "parallelism": dict(parallelism or {}),
+        }
+        _announce(run, own, seeds)
+        if params is not None:
+            run.log_params(params)
+    return run
+
+
+_KINDS: Final = ("train", "sweep", "serve", "transform", "evaluate")
+
+
+def current_run() -> Run | None:
+    """Return the run that was started last in this process and is open; None when there is none."""
+    with _Process.lock:
+        return _Process.runs[-1] if _Process.runs else None
+
+
+def emit(event: type[Event] | Event, /, **fields: Any) -> None:
+    """Record any event, within the run that is open or outside of all.
+
+    Control facts (prices, permissions, attributes, capacity) that are emitted outside of a run stay in a spool that is
+    retained, in HOME/control, where no Kafka is configured.
+
+    Args:
+        event: a class of `trailhouse_schemas.events`, or an event.
+        fields: its own fields, and those of the envelope that are to be other than the process's.
+
+    Raises:
+        InvalidEventError: the fields do not make an event of this type.
+        SettingsError: a setting is not what it may be.
+    """
+    run = current_run()
+    if run is not None:
+        run._append(make_record(event, fields, run.context))  # noqa: SLF001 - one room
+        return
+    settings = ProducerSettings.read()
+    context = _outside(settings)
+    record = make_record(event, fields, context)
+    control = by_model(event if isinstance(event, type) else type(event)).control and not settings.kafka
+    with _Process.lock:
+        _recorder(settings, control=control).append(record)
+
+
+def finish_all(timeout: float | None = None) -> None:
+    """End all that is open in this process: runs as they stand, then what was emitted outside of them."""
+    error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    for run in _Process.runs[::-1]:
+        run.__exit__(type(error), error, None) if isinstance(error, BaseException) else run.finish(timeout=timeout)
+    with _Process.lock:
+        left = list(_Process.recorders.items())
+    for key, recorder in left:
+        _Process.recorders.pop(key, None)
+        _stop(recorder, timeout)
+
+
+def _recorder(settings: ProducerSettings, *, control: bool = False) -> Recorder:
+    """Return the recorder for these settings, a new one where there is none; call with the lock."""
+    directory = settings.control_directory if control else settings.spool_directory
+    key = (str(directory), settings.kafka, control)
+    recorder = _Process.recorders.get(key)
+    if recorder is None or recorder.finished:
+        recorder = Recorder(settings, directory, _outside(settings), retained=control)
+        _Process.recorders[key] = recorder
+    _at_exit()
+    return recorder
+
+
+def _close(run: Run, timeout: float | None) -> None:
+    recorder = run.recorder
+    with _Process.lock:
+        if run in _Process.runs:
+            _Process.runs.remove(run)
+        last = not any(other.recorder is recorder for other in _Process.runs)
+        if last:
+            for key, known in list(_Process.recorders.items()):
+                if known is recorder:
+                    del _Process.recorders[key]
+    if last:
+        _stop(recorder, timeout)
+    elif run.context in recorder.contexts:
+        recorder.contexts.remove(run.context)
+
+
+def _stop(recorder: Recorder, timeout: float | None) -> None:
+    seconds = recorder.settings.finish_timeout_seconds if timeout is None else timeout
+    lost = recorder.stop(time.monotonic() + seconds)
+    if lost:
+        warn_once(f"{lost:,} events could not be written to {recorder.directory} and are lost")
+
+
+def _announce(run: Run, own: dict[str, Any], seeds: Mapping[str, int] | None) -> None:
+    """Send RunStarted from a thread of its own: git and the list of packages take longer than a start should."""
+    from trailhouse_schemas.events import RunStarted  # noqa: PLC0415
+
+    started_at = clock.now()
+
+    def capture() -> None:
+        fields = dict(own)
+        for describe in (_start, _environment(seeds), _git):
+            try:
+                fields |= describe()
+            except Exception as error:  # noqa: BLE001 - what cannot be found out stays empty
+                warn_once(f"the environment cannot be described in full ({type(error).__name__}: {error})")
+        run.emit(RunStarted, occurred_at=started_at, **fields)
+
+    thread = threading.Thread(target=capture, name="trailhouse-capture", daemon=True)
+    try:
+        thread.start()
+        run.capture = thread
+    except RuntimeError:
+        capture()
+
+
+def _start() -> dict[str, Any]:
+    from trailhouse.capture.environment import describe_start  # noqa: PLC0415
+
+    return describe_start()
+
+
+def _environment(seeds: Mapping[str, int] | None) -> Any:
+    def describe() -> dict[str, Any]:
+        from trailhouse.capture.environment import describe_environment  # noqa: PLC0415
+
+        return describe_environment(seeds=seeds)
+
+    return describe
+
+
+def _git() -> dict[str, Any]:
+    from trailhouse.capture.git import describe_git  # noqa: PLC0415
+
+    return describe_git().fields
+
+
+def _outside(settings: ProducerSettings) -> Context:
+    return Context(settings.project, "", 0, 0, 1, _host(), _principal(settings))
+
+
+def _host() -> str:
+    return socket.gethostname()
+
+
+def _principal(settings: ProducerSettings) -> str:
+    if settings.principal:
+        return settings.principal
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return f"uid:{os.getuid()}"
+
+
+def _at_exit() -> None:
+    """See to it that what is open ends with the process; children of multiprocessing do not run atexit."""
+    if _Hooks.process_id == os.getpid():
+        return
+    _Hooks.process_id = os.getpid()
+    atexit.unregister(finish_all)
+    atexit.register(finish_all)
+    util = sys.modules.get("multiprocessing.util")
+    process = sys.modules.get("multiprocessing.process")
+    if util is not None and process is not None and process.parent_process() is not None:
+        util.Finalize(None, finish_all, exitpriority=1)
+
+
+class _Hooks:
+    process_id = 0
+
+
+def _in_child() -> None:
+    _Process.lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_in_child)

@@ -1,0 +1,58 @@
+"""What makes fork() safe: nothing is inside SQLite while the process forks, and a child never closes what is its parent's.
+
+SQLite has locks that all connections of a process share. A child that is forked while another thread holds one would
+wait for it for ever. So all work on spools is done under `on_disk`, which forking takes first.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+__all__ = ["never_destroy", "on_disk"]
+
+#: fork() waits no longer than this for a write to end; a child of a process whose disk hangs may then not record.
+_LONGEST_WAIT_SECONDS: Final = 2.0
+
+
+class _Gate:
+    lock = threading.Lock()
+    held = False
+
+
+@contextmanager
+def on_disk() -> Iterator[None]:
+    """Do work on spools in such a way that no fork() comes in between."""
+    with _Gate.lock:
+        yield
+
+
+def never_destroy(thing: object) -> None:
+    """Keep an object until the process ends, without finalising it then.
+
+    A connection to SQLite or Kafka that a forked child has inherited must not be closed by the child's end: the locks
+    inside are in any state, and the file and the broker's connection are the parent's.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+def _before() -> None:
+    _Gate.held = _Gate.lock.acquire(timeout=_LONGEST_WAIT_SECONDS)
+
+
+def _in_parent() -> None:
+    if _Gate.held:
+        _Gate.held = False
+        _Gate.lock.release()
+
+
+def _in_child() -> None:
+    _Gate.held = False
+    _Gate.lock = threading.Lock()
+
+
+os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)

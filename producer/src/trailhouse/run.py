@@ -1,0 +1,263 @@
+"""One run, as a training script sees it. Nothing here raises into the script once the run has begun.
+
+Numbers go into the recorder's buffer at once. What has to be found out (the digest of data, the steps of a pipeline) is
+found out in the calling thread, because the object may be another one a moment later.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from trailhouse import clock
+from trailhouse.capture.json_values import as_json_text
+from trailhouse.capture.values import as_parameters, as_points
+from trailhouse.formed import LogCall, Record
+from trailhouse.making import make_record
+from trailhouse.once import warn_once
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from trailhouse.formed import Context
+    from trailhouse.recorder import Recorder
+    from trailhouse_schemas.events.base import Event
+
+__all__ = ["Run"]
+
+#: Metrics of these types need no look before they are copied: nobody can change them later.
+_PLAIN: Final = frozenset((float, int, bool))
+#: A call with more metrics than this becomes several, so that the buffer's limit bounds memory.
+_MOST_METRICS: Final = 64
+
+#: How long the end of a run waits for what RunStarted says: git alone may take 2 seconds.
+_LONGEST_CAPTURE_SECONDS: Final = 10.0
+
+Status = Literal["completed", "failed", "cancelled", "timeout", "preempted", "node_fail", "out_of_memory"]
+
+
+class Run:
+    """One attempt of one run, in one of its processes. Made by `trailhouse.start_run`; a context manager."""
+
+    def __init__(self, context: Context, recorder: Recorder, *, close: Callable[[Run, float | None], None]) -> None:
+        """Take what `start_run` has found out; `close` is called once, when the run has finished."""
+        self.context = context
+        self.recorder = recorder
+        self._buffer = recorder.buffer
+        self._limit = recorder.limit
+        self._close = close
+        #: Finds out what RunStarted says, in rank 0.
+        self.capture: threading.Thread | None = None
+        self._owner = os.getpid()
+        self._open = True
+
+    @property
+    def run_id(self) -> str:
+        """The run's id: the same in all its processes."""
+        return self.context.run_id
+
+    @property
+    def rank(self) -> int:
+        """Rank of this process, from 0."""
+        return self.context.rank
+
+    @property
+    def world_size(self) -> int:
+        """Number of processes of the run."""
+        return self.context.world_size
+
+    @property
+    def attempt(self) -> int:
+        """Restart of the run, from 0."""
+        return self.context.attempt
+
+    @property
+    def producer_id(self) -> str:
+        """The producer that this process is; another one in a forked child."""
+        return self.recorder.producer_id
+
+    def __repr__(self) -> str:
+        """Say which run and which of its processes."""
+        return f"Run({self.run_id!r}, rank={self.rank}, world_size={self.world_size}, attempt={self.attempt})"
+
+    # The hot path: measured by bench/, keep it flat.
+
+    def log(
+        self,
+        metrics: Mapping[str, Any],
+        step: int | None = None,
+        split: str = "",
+        dataset_digest: str = "",
+        model_id: str = "",
+        segment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Record metrics: never waits, never raises.
+
+        Args:
+            metrics: number by name. Tensors and arrays of one element, NumPy scalars and nested mappings will do; NaN
+                and infinities are values. What is no number is left out, with one warning that names it.
+            step: step of the training loop.
+            split: split of the data that was measured on: train, validation, test, …
+            dataset_digest: digest of the dataset that was measured on.
+            model_id: the model that was measured.
+            segment: part of the data that was measured on, such as {"country": "NL"}.
+        """
+        at_ns = time.monotonic_ns()
+        try:
+            buffer = self._buffer
+            if len(buffer) >= self._limit or not self._open:
+                self._not_taken(metrics)
+                return
+            for value in metrics.values():
+                if type(value) not in _PLAIN:
+                    self._log_slowly(at_ns, metrics, step, split, dataset_digest, model_id, segment)
+                    return
+            if len(metrics) > _MOST_METRICS or segment is not None:
+                self._log_slowly(at_ns, metrics, step, split, dataset_digest, model_id, segment)
+                return
+            buffer.append(LogCall(at_ns, self.context, metrics.copy(), step, split, dataset_digest, model_id, None))  # type: ignore[attr-defined]
+            recorder = self.recorder
+            if recorder.thread is None:
+                recorder.start()
+            elif len(buffer) * 2 > self._limit and not recorder.wake.is_set():
+                recorder.wake.set()
+        except Exception:  # noqa: BLE001 - whatever was handed in, the training loop goes on
+            self._log_slowly(at_ns, metrics, step, split, dataset_digest, model_id, segment)
+
+    def _log_slowly(self, at_ns: int, metrics: Any, step: Any, split: Any, digest: Any, model_id: Any, segment: Any) -> None:
+        try:
+            points, refused = as_points(metrics)
+            for name, reason in refused:
+                warn_once(f"metric {name!r} {reason}; it is not recorded", key=("metric", name, reason))
+            segment = dict(segment) if isinstance(segment, Mapping) else segment
+            for start in range(0, len(points), _MOST_METRICS):
+                part = points[start : start + _MOST_METRICS]
+                if len(self._buffer) >= self._limit:
+                    self.recorder.drop(len(part))
+                else:
+                    self.recorder.append(LogCall(at_ns, self.context, part, step, split, digest, model_id, segment))
+        except Exception as error:  # noqa: BLE001 - whatever was handed in, the training loop goes on
+            warn_once(f"a call of log cannot be recorded ({type(error).__name__}: {error})")
+
+    def _not_taken(self, metrics: Any) -> None:
+        if not self._open:
+            warn_once(f"run {self.run_id} is finished; what is logged to it is not recorded", key=("finished", self.run_id))
+            return
+        points, _ = as_points(metrics)
+        self.recorder.drop(len(points))
+
+    # Facts that are rarer than metrics.
+
+    def log_params(self, parameters: Any) -> None:
+        """Record hyper-parameters: a mapping, dataclass, namespace or pydantic model; nested ones get dotted names."""
+        found, refused = as_parameters(parameters)
+        for name, reason in refused:
+            warn_once(f"parameter {name!r} {reason}; it is not recorded", key=("parameter", name, reason))
+        if found:
+            self._record("parameters_logged", parameters=found)
+
+    def set_tag(self, name: str, value: Any = True, *, reason: str = "") -> None:
+        """Set an attribute of the run, which may be changed again later by anybody who may."""
+        self._record(
+            "attribute_changed",
+            entity_kind="run",
+            entity_id=self.run_id,
+            attribute=str(name),
+            value=as_json_text(value),
+            reason=reason,
+        )
+
+    def note(self, text: str) -> None:
+        """Add a note to the run."""
+        self._record(
+            "attribute_changed",
+            entity_kind="run",
+            entity_id=self.run_id,
+            attribute="note",
+            operation="add",
+            value=as_json_text(str(text)),
+        )
+
+    def emit(self, event: type[Event] | Event, /, **fields: Any) -> None:
+        """Record any event in this run; what is wrong with it is warned about, not raised."""
+        try:
+            self._append(make_record(event, fields, self.context))
+        except Exception as error:  # noqa: BLE001 - the training goes on
+            warn_once(str(error) or type(error).__name__)
+
+    def _record(self, event_type: str, **fields: Any) -> None:
+        from trailhouse_schemas.catalogue import CATALOGUE  # noqa: PLC0415 - loaded with the run
+
+        self.emit(CATALOGUE[event_type].model, **fields)
+
+    def _append(self, record: Record) -> None:
+        if self._open:
+            self.recorder.append(record)
+        else:
+            warn_once(f"run {self.run_id} is finished; what is logged to it is not recorded", key=("finished", self.run_id))
+
+    # The end.
+
+    def finish(
+        self,
+        status: Status = "completed",
+        *,
+        exit_code: int | None = None,
+        error: BaseException | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """End the run: write what is left, and wait for the forwarder, at most `timeout` seconds.
+
+        Rank 0 says how the run ended, the others only when they did not complete. In a forked child the run is not
+        ended, only the child's part of it is written. Calling it again does nothing.
+
+        Args:
+            status: completed, failed, cancelled, timeout, preempted, node_fail or out_of_memory.
+            exit_code: exit code of the process, where it is known.
+            error: the error that ended the run.
+            timeout: seconds to wait; TRAILHOUSE_FINISH_TIMEOUT_SECONDS (30) by default.
+        """
+        if not self._open:
+            return
+        owner = os.getpid() == self._owner
+        if owner and self.capture is not None:
+            self.capture.join(_LONGEST_CAPTURE_SECONDS)
+        if owner and (self.rank == 0 or status != "completed"):
+            self._record(
+                "run_finished",
+                status=status,
+                exit_code=exit_code,
+                error_type="" if error is None else f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
+                error_message="" if error is None else str(error)[:10_000],
+            )
+        self._open = False
+        self._close(self, timeout)
+
+    def __enter__(self) -> Run:
+        """Return the run itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the run as the block ended; the exception goes on its way."""
+        status, exit_code = _ending(error)
+        said = None if isinstance(error, SystemExit) and status == "completed" else error
+        self.finish(status, exit_code=exit_code, error=said)
+
+
+def _ending(error: BaseException | None) -> tuple[Status, int | None]:
+    """Return status and exit code of a block that was left with `error`."""
+    if error is None:
+        return "completed", None
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+        return ("completed" if code == 0 else "failed"), code
+    if isinstance(error, KeyboardInterrupt):
+        return "cancelled", 130
+    if isinstance(error, MemoryError):
+        return "out_of_memory", 1
+    return "failed", 1
