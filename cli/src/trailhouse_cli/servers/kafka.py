@@ -6,12 +6,15 @@ import base64
 import subprocess
 import uuid
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from trailhouse_cli.errors import ServerMissingError, ServerNotOwnedError, ServerStartError
 from trailhouse_cli.servers.cache import fetched
 from trailhouse_cli.servers.java import find_java
 from trailhouse_cli.servers.process import HOST, OwnedProcess, free_port, new_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["BROKER_PROPERTIES", "ForeignKafka", "JarKafka", "KafkaServer", "answers"]
 
@@ -124,8 +127,10 @@ class JarKafka:
 
     origin = "jars"
 
-    def __init__(self, *, port: int = 0) -> None:
+    def __init__(self, *, port: int = 0, properties: Mapping[str, str] | None = None) -> None:
         """Fetch what it needs, start it, and return when it serves; any free port when none is given.
+
+        `properties` are the broker's, over BROKER_PROPERTIES.
 
         Raises `ServerMissingError` where Java or Maven lacks, `ServerStartError` where it does not come up.
         """
@@ -133,18 +138,18 @@ class JarKafka:
         jars = fetched("kafka")
         port = port or free_port()
         directory = new_directory("kafka")
-        properties = directory / "server.properties"
-        properties.write_text(_properties(port, free_port(), directory))
+        file = directory / "server.properties"
+        file.write_text(_properties(port, free_port(), directory, properties or {}))
         run_java = [java, _HEAP, f"-Dlog4j2.configurationFile={_LOG_SETTINGS}", "-cp", f"{jars}/*"]
         self.bootstrap_servers = f"{HOST}:{port}"
         self._process = OwnedProcess(
             "kafka",
-            [*run_java, "kafka.Kafka", str(properties)],
+            [*run_java, "kafka.Kafka", str(file)],
             directory=directory,
             is_ready=lambda: answers(self.bootstrap_servers, timeout_seconds=1),
         )
         try:
-            _format_storage(run_java, properties)
+            _format_storage(run_java, file)
             self._process.start()
         except BaseException:
             self.close()
@@ -182,9 +187,9 @@ class JarKafka:
         self._process.close()
 
 
-def _properties(port: int, controller_port: int, directory: Path) -> str:
+def _properties(port: int, controller_port: int, directory: Path, more: Mapping[str, str]) -> str:
     """Return the text of server.properties for one node that is broker and controller."""
-    properties = BROKER_PROPERTIES | {
+    properties = {**BROKER_PROPERTIES, **more} | {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.bootstrap.servers": f"{HOST}:{controller_port}",

@@ -12,6 +12,7 @@ from trailhouse_cli.servers.java import find_java
 from trailhouse_cli.servers.process import HOST, OwnedProcess, free_port, new_directory
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 __all__ = ["CONFLUENT_API", "ForeignRegistry", "JarRegistry", "RegistryServer", "answers"]
@@ -96,12 +97,14 @@ class ForeignRegistry:
 
 
 class JarRegistry:
-    """An Apicurio registry of our own, from Maven's archive, with its schemas in memory."""
+    """An Apicurio registry of our own, from Maven's archive, with its schemas in memory unless it is told otherwise."""
 
     origin = "jars"
 
-    def __init__(self, *, port: int = 0) -> None:
+    def __init__(self, *, port: int = 0, environment: Mapping[str, str] | None = None) -> None:
         """Fetch what it needs, start it, and return when it serves; any free port when none is given.
+
+        `environment` are settings of Apicurio's, such as another storage.
 
         Raises `ServerMissingError` where Java or Maven lacks, `ServerStartError` where it does not come up.
         """
@@ -128,6 +131,7 @@ class JarRegistry:
             ],
             directory=new_directory("registry"),
             is_ready=lambda: answers(self.url, timeout_seconds=2),
+            environment=environment,
         )
         try:
             self._process.start()
