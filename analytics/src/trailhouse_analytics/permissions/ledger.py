@@ -46,7 +46,7 @@ class Ledger:
         self._published = [change.published_at for change in self.changes]
         expiries = {change.expires_at for change in self.changes if change.expires_at is not None}
         #: Moments at which what is in force may change.
-        self._boundaries = sorted({*self._published, *expiries})
+        self.boundaries = sorted({*self._published, *expiries})
         self._policies: OrderedDict[int, Policy] = OrderedDict()
         self._ever = Policy.of(
             (
@@ -59,7 +59,7 @@ class Ledger:
 
     def as_of(self, moment: datetime) -> Policy:
         """Return the policy that was in force at `moment`."""
-        stretch = bisect_right(self._boundaries, moment)
+        stretch = bisect_right(self.boundaries, moment)
         policy = self._stretch(stretch)
         return policy if policy.moment == moment else policy.at(moment)
 
@@ -70,7 +70,7 @@ class Ledger:
         """
         if not self._ever.decide(principal, action, resource):
             return None
-        for stretch in range(bisect_right(self._boundaries, moment) - 1, 0, -1):
+        for stretch in range(bisect_right(self.boundaries, moment) - 1, 0, -1):
             policy = self._stretch(stretch)
             before = policy.decide(principal, action, resource)
             if before:
@@ -78,7 +78,7 @@ class Ledger:
         return None
 
     def _why(self, before: Decision, policy: Policy, stretch: int) -> Ending:
-        ended_at, after = self._boundaries[stretch], self._stretch(stretch + 1)
+        ended_at, after = self.boundaries[stretch], self._stretch(stretch + 1)
         still = {grant.grant_id: grant for grant in after.grants}
         ended = {g.grant_id: g for g in policy.grants if g.grant_id in before.grant_ids and g != still.get(g.grant_id)}
         now = after.decide(before.principal, before.action, before.resource)
@@ -95,7 +95,7 @@ class Ledger:
     def _stretch(self, stretch: int) -> Policy:
         """Return the policy between two boundaries; stretch n begins at the nth one, 0 before the first."""
         if stretch not in self._policies:
-            begin = self._boundaries[stretch - 1] if stretch else _NEVER
+            begin = self.boundaries[stretch - 1] if stretch else _NEVER
             self._policies[stretch] = Policy.of(self.changes[: bisect_right(self._published, begin)], begin)
             if len(self._policies) > _KEPT_POLICIES:
                 self._policies.popitem(last=False)
