@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trailhouse_schemas.errors import TrailhouseError
 
-__all__ = ["AnalyticsError", "DriftInputError"]
+__all__ = ["AnalyticsError", "CostInputError", "DriftInputError"]
 
 
 class AnalyticsError(TrailhouseError):
@@ -13,3 +13,7 @@ class AnalyticsError(TrailhouseError):
 
 class DriftInputError(AnalyticsError):
     """Data that cannot be compared: no such file or dataset, not what it says, or no column in common."""
+
+
+class CostInputError(AnalyticsError):
+    """A question about cost that has no answer: an unknown project, run or dimension, or a period that is none."""
