@@ -1,0 +1,23 @@
+"""All errors that trailhouse-consumer raises. Each says in one line what, which value, and the way out."""
+
+from __future__ import annotations
+
+from trailhouse_schemas.errors import TrailhouseError
+
+__all__ = ["CollectorError", "InsertRejectedError", "PartitionLostError", "SourceUnavailableError"]
+
+
+class CollectorError(TrailhouseError):
+    """Base of the collector's own errors."""
+
+
+class SourceUnavailableError(CollectorError):
+    """A source does not answer: wait, and go on where it was."""
+
+
+class PartitionLostError(CollectorError):
+    """The partition belongs to somebody else now: drop what was read of it, its new owner lands it."""
+
+
+class InsertRejectedError(CollectorError):
+    """The warehouse refuses these rows for what is in them: waiting will not help."""

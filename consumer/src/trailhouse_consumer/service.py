@@ -1,0 +1,114 @@
+"""Builds a collector from settings and runs it: what the command `collect`, the demo and the tests share."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from trailhouse_consumer.collector import Collector, Summary
+from trailhouse_consumer.landing import Landing, Stage
+from trailhouse_consumer.monitoring import Metrics
+from trailhouse_consumer.sources import Limits, Partition, Plan, Source
+from trailhouse_consumer.sources.spool import SpoolSource
+from trailhouse_consumer.warehouse import Warehouse
+from trailhouse_schemas.warehouse import check, connect, migrate, parse_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from trailhouse_consumer.settings import CollectorSettings
+    from trailhouse_schemas.settings import Settings
+
+__all__ = ["collect"]
+
+
+def collect(
+    where: Settings,
+    how: CollectorSettings,
+    *,
+    spools: Sequence[Path] | None = None,
+    until_idle: bool = False,
+    migrate_first: bool = False,
+    on_stage: Callable[[Stage, Partition, Plan], None] | None = None,
+) -> Summary:
+    """Collect into the warehouse until stopped by SIGTERM or SIGINT, or until idle.
+
+    Args:
+        where: Kafka, registry and warehouse. An embedded warehouse is migrated first, a server's is checked.
+        how: The collector's settings.
+        spools: Directories of spools; those of the settings by default: all without Kafka, with Kafka the control
+            facts' alone, because a forwarder publishes the others.
+        until_idle: End when everything is landed.
+        migrate_first: Migrate a server's warehouse too.
+        on_stage: Is told of each stage of each range.
+
+    Raises:
+        WarehouseError: the warehouse is not there, locked, behind or ahead.
+        SourceUnavailableError: Kafka does not answer, with `until_idle`; a service waits for it.
+    """
+    embedded = parse_url(where.warehouse_url).embedded
+    client = connect(
+        where.warehouse_url, password=where.warehouse_password.get_secret_value(), create=embedded or migrate_first
+    )
+    try:
+        migrate(client) if embedded or migrate_first else check(client)
+        metrics = Metrics()
+        if how.metrics_port:
+            metrics.serve(how.metrics_address, how.metrics_port)
+        warehouse = Warehouse(client)
+        collector = Collector(
+            _sources(where, how, spools, until_idle=until_idle),
+            warehouse,
+            Landing(warehouse, on_stage),
+            how,
+            metrics,
+            _registry(where),
+        )
+        with _stopped_by_signals(collector):
+            return collector.run(until_idle=until_idle)
+    finally:
+        client.close()
+
+
+def _sources(
+    where: Settings, how: CollectorSettings, spools: Sequence[Path] | None, *, until_idle: bool
+) -> list[Source]:
+    limits = Limits(how.flush_rows, how.flush_bytes, how.flush_seconds)
+    sources: list[Source] = []
+    if where.kafka:
+        from trailhouse_consumer.sources.kafka import KafkaSource  # noqa: PLC0415 - not without Kafka
+
+        source = KafkaSource(where.kafka, how, limits)
+        if until_idle:
+            source.expect_answer()
+        sources.append(source)
+    if spools is None:
+        spools = [where.control_directory] if where.kafka else [where.spool_directory, where.control_directory]
+    if spools:
+        sources.append(SpoolSource(spools, limits))
+    return sources
+
+
+def _registry(where: Settings) -> Any:
+    if not where.registry:
+        return None
+    from trailhouse_schemas.registry import Registry  # noqa: PLC0415 - not without a registry
+
+    return Registry(where.registry)
+
+
+@contextmanager
+def _stopped_by_signals(collector: Collector) -> Iterator[None]:
+    """Let SIGTERM and SIGINT end the collector after the range at hand; only the main thread may ask for that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, lambda *_: collector.stop()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,78 @@
+"""The collector's own settings: from arguments, else `TRAILHOUSE_COLLECT_…`, else the table `collect` of the file."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from trailhouse_schemas.errors import SettingsError
+from trailhouse_schemas.settings import config_files
+
+__all__ = ["CollectorSettings"]
+
+_MIB = 1 << 20
+
+
+class CollectorSettings(BaseSettings):
+    """How the collector works. Where things are is in the settings that all parts share."""
+
+    model_config = SettingsConfigDict(env_prefix="TRAILHOUSE_COLLECT_", extra="ignore", frozen=True)
+
+    group: str = Field(default="trailhouse-collector", description="Consumer group.")
+    group_protocol: Literal["classic", "consumer"] = Field(
+        default="classic", description="classic (cooperative-sticky) or consumer (KIP-848; Kafka 4.0 or newer)."
+    )
+    session_timeout_seconds: float = Field(
+        default=45.0, gt=0, description="Silence after which the group gives a collector up (classic protocol)."
+    )
+    flush_rows: int = Field(default=100_000, ge=1, le=1_000_000, description="Messages that make a range.")
+    flush_bytes: int = Field(default=16 * _MIB, ge=1, le=128 * _MIB, description="Bytes of messages that make a range.")
+    flush_seconds: float = Field(default=1.0, ge=0, description="Longest that a message waits for others.")
+    memory_mib: int = Field(
+        default=256, ge=16, description="Bound of the messages in memory, those that Kafka's client holds included."
+    )
+    metrics_port: int = Field(default=0, ge=0, le=65535, description="Port of the Prometheus metrics; 0: none.")
+    metrics_address: str = Field(default="127.0.0.1", description="Address of the Prometheus metrics.")
+    idle_seconds: float = Field(default=1.0, ge=0, description="Quiet after which --until-idle ends.")
+    backoff_seconds: float = Field(
+        default=30.0, gt=0, description="Longest wait between tries of what does not answer."
+    )
+
+    @classmethod
+    def read(cls, **flags: object) -> Self:
+        """Read the settings; flags that are not None win over all else.
+
+        Raises:
+            SettingsError: a value, or the file, is not what it should be.
+        """
+        try:
+            return cls(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = "_".join(map(str, first["loc"])).upper()
+            raise SettingsError(f"Setting TRAILHOUSE_COLLECT_{name} is {first['input']!r}: {first['msg']}") from None
+        except (tomllib.TOMLDecodeError, OSError) as error:
+            raise SettingsError(f"Settings file cannot be read ({error}); mend it, or set TRAILHOUSE_CONFIG") from error
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over the environment, which wins over the file."""
+        return (init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=_from_files()))
+
+
+def _from_files() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for file in config_files():
+        if file.is_file():
+            found |= tomllib.loads(file.read_text("utf-8")).get("collect", {})
+    return found

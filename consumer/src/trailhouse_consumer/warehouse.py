@@ -1,0 +1,92 @@
+"""What the collector asks of the warehouse, and what its answers mean: wait, or never."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final
+
+from trailhouse_consumer.errors import InsertRejectedError
+from trailhouse_schemas.errors import WarehouseUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import pyarrow as pa
+    from clickhouse_connect.driver.client import Client
+
+__all__ = ["Warehouse"]
+
+#: ClickHouse's codes for errors that lie in the rows: the same rows will be refused again.
+_IN_THE_ROWS: Final = frozenset(
+    {
+        6,  # CANNOT_PARSE_TEXT
+        26,  # CANNOT_PARSE_QUOTED_STRING
+        27,  # CANNOT_PARSE_INPUT_ASSERTION_FAILED
+        38,  # CANNOT_PARSE_DATE
+        41,  # CANNOT_PARSE_DATETIME
+        53,  # TYPE_MISMATCH
+        69,  # ARGUMENT_OUT_OF_BOUND
+        70,  # CANNOT_CONVERT_TYPE
+        72,  # CANNOT_PARSE_NUMBER
+        117,  # INCORRECT_DATA
+        321,  # VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
+        349,  # CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN
+        407,  # DECIMAL_OVERFLOW
+        469,  # VIOLATED_CONSTRAINT
+        691,  # UNKNOWN_ELEMENT_OF_ENUM
+    }
+)
+_CODE: Final = re.compile(r"Code: (\d+)")
+
+
+class Warehouse:
+    """The warehouse as the collector uses it. Every method raises `WarehouseUnavailableError` when it has to wait."""
+
+    def __init__(self, client: Client) -> None:
+        """Use an open client of a migrated database."""
+        self._client = client
+
+    def insert(self, table: str, rows: pa.Table, token: str) -> None:
+        """Insert rows as one block under a deduplication token; raises `InsertRejectedError` for what is in them.
+
+        The number of Arrow batches belongs to the token's identity, so there is always one.
+        """
+        with _errors():
+            self._client.insert_arrow(
+                table,
+                rows.combine_chunks(),
+                settings={
+                    "insert_deduplication_token": token,
+                    "insert_deduplicate": 1,
+                    "async_insert": 0,
+                    "input_format_null_as_default": 0,
+                },
+            )
+
+    def ask(self, question: str, parameters: Mapping[str, Any]) -> pa.Table:
+        """Return the answer to the question in `sql/QUESTION.sql`."""
+        with _errors():
+            answer: pa.Table = self._client.query_arrow(_sql(question), dict(parameters), use_strings=True)
+        return answer
+
+
+@cache
+def _sql(question: str) -> str:
+    return (resources.files("trailhouse_consumer") / "sql" / f"{question}.sql").read_text("utf-8")
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    from clickhouse_connect.driver.exceptions import Error  # noqa: PLC0415 - slow to import
+
+    try:
+        yield
+    except (Error, OSError) as error:
+        text = (str(error).splitlines() or [type(error).__name__])[0][:500]
+        code = _CODE.search(text)
+        if code and int(code[1]) in _IN_THE_ROWS:
+            raise InsertRejectedError(f"The warehouse refuses rows: {text}") from error
+        raise WarehouseUnavailableError(f"The warehouse does not take or answer: {text}") from error
