@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from trailhouse_analytics.drift.column import CategoryCounts, Column, Dataset, Histogram, NumericSample
 from trailhouse_analytics.drift.compare import compare_datasets
-from trailhouse_analytics.drift.files import FILE_SUFFIXES, from_file
+from trailhouse_analytics.drift.families import Family
+from trailhouse_analytics.drift.files import FILE_SUFFIXES, from_file, is_csv
 from trailhouse_analytics.drift.frames import from_frame
 from trailhouse_analytics.drift.profiles import from_profiles
-from trailhouse_analytics.drift.report import ColumnFinding, DriftReport, Verdict
+from trailhouse_analytics.drift.report import COLUMNS, ColumnFinding, DriftReport, Verdict
 from trailhouse_analytics.drift.thresholds import DEFAULT_ALPHA, DEFAULT_MINIMUM, Thresholds
 from trailhouse_analytics.drift.warehouse import from_warehouse
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 __all__ = [
+    "COLUMNS",
     "DEFAULT_ALPHA",
     "DEFAULT_MINIMUM",
     "FILE_SUFFIXES",
@@ -33,6 +35,7 @@ __all__ = [
     "ColumnFinding",
     "Dataset",
     "DriftReport",
+    "Family",
     "Histogram",
     "NumericSample",
     "Thresholds",
@@ -43,6 +46,7 @@ __all__ = [
     "from_frame",
     "from_profiles",
     "from_warehouse",
+    "is_csv",
 ]
 
 

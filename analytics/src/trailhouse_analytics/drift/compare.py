@@ -63,6 +63,8 @@ def compare_datasets(
     thresholds = thresholds or Thresholds()
     if not 0 < alpha < 1:
         raise DriftInputError(f"alpha {alpha} is no probability; give one between 0 and 1, such as 0.05")
+    if thresholds.minimum < 1:
+        raise DriftInputError(f"minimum {thresholds.minimum} is no number of values; give at least 1")
     names = _selected(reference, current, columns, {*exclude})
     _check_known(reference, current, {*exclude, *(roles or {})})
     examined: dict[str, Examination] = {}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from trailhouse_analytics.drift.column import Column, Histogram, NumericSample
-    from trailhouse_analytics.drift.significance import TestResult
+    from trailhouse_analytics.drift.significance import Outcome
 
 __all__ = ["MAX_RARE_CATEGORIES", "Examination", "Hypothesis", "examine"]
 
@@ -32,7 +32,7 @@ class Hypothesis:
     """One thing that is the same on both sides, unless its test says otherwise."""
 
     aspect: Literal["values", "missing", "infinite"]
-    result: TestResult
+    result: Outcome
     #: By the names of `Thresholds`.
     effects: dict[str, float]
 
@@ -247,6 +247,8 @@ def _of_table(
         if occurring.shape[1] > MAX_RARE_CATEGORIES:
             remark = f"{occurring.shape[1]:,} categories, all of them too rare to compare"
             return _Values(figures=figures, remark=remark, untold=True)
+        if occurring.sum(axis=0).max() == 1:
+            return _Values(figures=figures, remark="every value occurs once: nothing repeats to compare", untold=True)
         tested = occurring
     measured = {
         "psi": effects.psi(tested[0], tested[1]),

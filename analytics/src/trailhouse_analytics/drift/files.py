@@ -15,13 +15,14 @@ from trailhouse_analytics.drift.column import Dataset
 from trailhouse_analytics.errors import DriftInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
-__all__ = ["FILE_SUFFIXES", "from_file"]
+__all__ = ["FILE_SUFFIXES", "from_file", "is_csv"]
 
 #: Endings by which a file is known; `.gz` may follow those of CSV.
 FILE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".pq")
 
+_PARQUET_SUFFIXES = (".parquet", ".pq")
 _PARQUET_MAGIC = b"PAR1"
 _BATCH_ROWS = 65_536
 _BLOCK_BYTES = 8 << 20
@@ -31,11 +32,14 @@ _WIDER = {
     "int64": pa.float64(),
     "date32[day]": pa.timestamp("s"),
     "timestamp[s]": pa.timestamp("ns"),
+    "string": pa.binary(),
 }
 _CONVERSION = re.compile(r"In CSV column #(\d+): .*conversion error to ([\w\[\]]+)", re.DOTALL)
 
 
-def from_file(path: str | Path, *, label: str = "", roles: Mapping[str, str] | None = None) -> Dataset:
+def from_file(
+    path: str | Path, *, label: str = "", roles: Mapping[str, str] | None = None, text: Collection[str] = ()
+) -> Dataset:
     """Read a CSV (or TSV, by its ending; .gz too) or Parquet file.
 
     Memory: a block of the file and, of each column, at most `MAX_VALUES` values or `MAX_CATEGORIES` categories. In a
@@ -45,6 +49,7 @@ def from_file(path: str | Path, *, label: str = "", roles: Mapping[str, str] | N
         path: The file.
         label: What a report calls it; the path if empty.
         roles: Role of a column by its name.
+        text: Columns of a CSV that are text even if all of it looks like numbers (postcodes); others are not minded.
 
     Raises:
         DriftInputError: The file is missing, empty, without rows, or not what its name says.
@@ -55,13 +60,17 @@ def from_file(path: str | Path, *, label: str = "", roles: Mapping[str, str] | N
     try:
         with path.open("rb") as file:
             parquet = file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
-        read = _from_parquet if parquet else _from_csv
-        dataset = read(path, label, roles or {})
+        dataset = _from_parquet(path, label, roles or {}) if parquet else _from_csv(path, label, roles or {}, text)
     except OSError as error:
         raise DriftInputError(f"Cannot read {path}: {_first_line(error)}") from None
     if dataset.rows == 0:
         raise DriftInputError(f"File {path} has a header but no rows; give one with data")
     return dataset
+
+
+def is_csv(path: str | Path) -> bool:
+    """Say whether a path is by its name a CSV, a file that does not say what its columns are."""
+    return not str(path).lower().endswith(_PARQUET_SUFFIXES)
 
 
 def _check_there(path: Path) -> None:
@@ -83,11 +92,11 @@ def _from_parquet(path: Path, label: str, roles: Mapping[str, str]) -> Dataset:
         raise DriftInputError(f"File {path} is no readable Parquet: {_first_line(error)}") from None
 
 
-def _from_csv(path: Path, label: str, roles: Mapping[str, str]) -> Dataset:
-    if path.name.lower().endswith((".parquet", ".pq")):
+def _from_csv(path: Path, label: str, roles: Mapping[str, str], text: Collection[str]) -> Dataset:
+    if not is_csv(path):
         raise DriftInputError(f"File {path} is no Parquet file, whatever its name says; write it again or rename it")
     names: list[str] = []
-    types: dict[str, pa.DataType] = {}
+    types: dict[str, pa.DataType] = dict.fromkeys(text, pa.string())
     while True:
         try:
             with _open_csv(path, types) as reader:
@@ -98,6 +107,8 @@ def _from_csv(path: Path, label: str, roles: Mapping[str, str]) -> Dataset:
             if narrow is None or not names:
                 raise DriftInputError(f"File {path} is no readable CSV: {_first_line(error)}") from None
             types[names[int(narrow[1])]] = _WIDER.get(narrow[2], pa.string())
+        except UnicodeError:
+            raise DriftInputError(f"File {path} is no readable CSV: its header is not UTF-8") from None
 
 
 def _open_csv(path: Path, types: Mapping[str, pa.DataType]) -> pa.csv.CSVStreamingReader:

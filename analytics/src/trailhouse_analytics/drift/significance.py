@@ -15,7 +15,7 @@ from scipy import stats
 __all__ = [
     "MONTE_CARLO_RESAMPLES",
     "SMALL_EXPECTED",
-    "TestResult",
+    "Outcome",
     "expected_counts",
     "false_discovery_adjusted",
     "homogeneity",
@@ -30,7 +30,7 @@ MONTE_CARLO_RESAMPLES = 9_999
 
 
 @dataclass(frozen=True, slots=True)
-class TestResult:
+class Outcome:
     """What a test of one hypothesis gave."""
 
     #: ks, chi-square, chi-square (Monte Carlo), Fisher.
@@ -43,7 +43,7 @@ class TestResult:
     current_size: int
 
 
-def kolmogorov_smirnov(reference: npt.NDArray[np.float64], current: npt.NDArray[np.float64]) -> TestResult:
+def kolmogorov_smirnov(reference: npt.NDArray[np.float64], current: npt.NDArray[np.float64]) -> Outcome:
     """Two-sample, two-sided Kolmogorov-Smirnov test of two non-empty samples.
 
     Exact up to 10,000 values a side, asymptotic beyond (Hodges, Arkiv för Matematik 3, 1958); with ties it is
@@ -52,7 +52,7 @@ def kolmogorov_smirnov(reference: npt.NDArray[np.float64], current: npt.NDArray[
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # "exact calculation unsuccessful": SciPy takes the asymptotic
         result = stats.ks_2samp(reference, current)
-    return TestResult("ks", float(result.statistic), float(result.pvalue), len(reference), len(current))
+    return Outcome("ks", float(result.statistic), float(result.pvalue), len(reference), len(current))
 
 
 def expected_counts(table: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
@@ -71,7 +71,7 @@ def pool_rare(table: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.column_stack([table[:, ~rare], table[:, rare].sum(axis=1)])
 
 
-def homogeneity(table: npt.NDArray[np.int64], *, seed: int) -> TestResult:
+def homogeneity(table: npt.NDArray[np.int64], *, seed: int) -> Outcome:
     """Test whether the two rows of a 2 x k table of counts (k >= 2, no empty row or column) have one distribution.
 
     Pearson's chi-square without Yates' correction where all expected counts are at least 5; else Fisher's exact test
@@ -88,7 +88,7 @@ def homogeneity(table: npt.NDArray[np.int64], *, seed: int) -> TestResult:
             method = stats.MonteCarloMethod(n_resamples=MONTE_CARLO_RESAMPLES, rng=np.random.default_rng(seed))
             drawn = stats.chi2_contingency(table, correction=False, method=method)
             name, p_value = "chi-square (Monte Carlo)", float(drawn.pvalue)
-    return TestResult(name, float(plain.statistic), min(p_value, 1.0), int(sizes[0]), int(sizes[1]))
+    return Outcome(name, float(plain.statistic), min(p_value, 1.0), int(sizes[0]), int(sizes[1]))
 
 
 def false_discovery_adjusted(p_values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -128,14 +128,26 @@ def _read(texts: Iterable[str], warehouse: str | None, **asked: Any) -> list[Dat
 
     now = datetime.now(UTC)
     sides = [parse_side(text, now) for text in texts]
-    if all(isinstance(side, Path) for side in sides):
-        return [drift.from_file(side) for side in sides if isinstance(side, Path)]
+    known = _profiles([side for side in sides if not isinstance(side, Path)], warehouse, asked)
+    typed = [drift.from_file(side) for side in sides if isinstance(side, Path) and not drift.is_csv(side)]
+    # A CSV does not say what is text: where the other side does, it is believed.
+    text = [name for one in known + typed for name, c in one.columns.items() if c.family is drift.Family.TEXT]
+    return [
+        drift.from_file(side, text=text)
+        if isinstance(side, Path) and drift.is_csv(side)
+        else (typed if isinstance(side, Path) else known).pop(0)
+        for side in sides
+    ]
+
+
+def _profiles(sides: list[dict[str, Any]], warehouse: str | None, asked: dict[str, Any]) -> list[Dataset]:
+    from trailhouse_analytics import drift  # noqa: PLC0415 - SciPy is slow to import
+
+    if not sides:
+        return []
     client = open_warehouse(warehouse)
     try:
-        return [
-            drift.from_file(side) if isinstance(side, Path) else drift.from_warehouse(client, **side, **asked)
-            for side in sides
-        ]
+        return [drift.from_warehouse(client, **side, **asked) for side in sides]
     finally:
         client.close()
 
