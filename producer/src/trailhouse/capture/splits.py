@@ -7,6 +7,8 @@ given as the settings of `train_test_split`.
 from __future__ import annotations
 
 import hashlib
+import sys
+from array import array
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -67,18 +69,26 @@ def membership_digest(members: Any) -> str:
     there twice, as in a bootstrap, counts twice. Row numbers as NumPy, Arrow, pandas or a list give the same digest.
     """
     try:
-        listed: list[Any] = members.tolist() if hasattr(members, "tolist") else list(members)
+        listed = _listed(members)
         if listed and all(isinstance(member, bool) for member in listed):
             listed = [position for position, chosen in enumerate(listed) if chosen]
-        if all(isinstance(member, int) for member in listed):
-            kind, encoded = "integers", [str(member) for member in sorted(listed)]
+        if all(isinstance(member, int) and -(2**63) <= member < 2**63 for member in listed):
+            numbers = array("q", sorted(listed))
+            if sys.byteorder == "big":
+                numbers.byteswap()
+            kind, encoded = "integers", numbers.tobytes()
         else:
-            kind, encoded = "values", sorted(as_json_text(member, exact=True) for member in listed)
+            kind, encoded = "values", "\n".join(sorted(as_json_text(m, exact=True) for m in listed)).encode()
     except Exception:  # noqa: BLE001  members that cannot be listed have no digest
         return ""
-    digest = hashlib.sha256(f"{kind} {len(encoded)}\n".encode())
-    digest.update("\n".join(encoded).encode())
-    return f"sha256:{digest.hexdigest()}"
+    return f"sha256:{hashlib.sha256(b'%b %d %b' % (kind.encode(), len(listed), encoded)).hexdigest()}"
+
+
+def _listed(members: Any) -> list[Any]:
+    for name in ("tolist", "to_pylist", "to_list"):  # NumPy and pandas, Arrow, Polars
+        if hasattr(members, name):
+            return list(getattr(members, name)())
+    return [member.item() if hasattr(member, "item") else member for member in members]
 
 
 def _described(scheme: str, settings: Mapping[str, Any]) -> dict[str, Any]:
