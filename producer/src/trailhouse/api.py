@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from trailhouse import clock
 from trailhouse.errors import InvalidRunError
@@ -24,12 +24,10 @@ from trailhouse.making import make_record
 from trailhouse.once import warn_once
 from trailhouse.recorder import Recorder, new_id
 from trailhouse.run import Run
+from trailhouse.sampler import Sampler
 from trailhouse.settings import ProducerSettings
 from trailhouse_schemas.catalogue import by_model
 from trailhouse_schemas.events.base import Event
-
-if TYPE_CHECKING:
-    from trailhouse_schemas.events import RunStarted
 
 __all__ = ["current_run", "emit", "finish_all", "start_run"]
 
@@ -112,6 +110,9 @@ def start_run(
         run = Run(context, recorder, close=_close)
         _Process.runs.append(run)
     recorder.start()
+    if settings.sample_interval_seconds:
+        run.sampler = Sampler(settings.sample_interval_seconds, run.emit, run.allocations, os.environ)
+        run.sampler.start()
     if place.rank == 0:
         own = {
             "name": name,
@@ -152,7 +153,7 @@ def emit(event: type[Event] | Event, /, **fields: Any) -> None:
     """
     run = current_run()
     if run is not None:
-        run._append(make_record(event, fields, run.context))  # noqa: SLF001 - one room
+        run.append(make_record(event, fields, run.context))
         return
     settings = ProducerSettings.read()
     context = _outside(settings)

@@ -124,7 +124,9 @@ def _read(call: LogCall) -> tuple[Any, list[dict[str, Any]]]:
     at_us = clock.microseconds_at(call.at_ns)
     step = call.step if call.step is None or type(call.step) is int else _step(call.step)
     if step is not None and not -_LARGEST_STEP <= step <= _LARGEST_STEP:
-        warn_once(f"step {step} is too large for 64 bits; the points are recorded without a step", key=("step", "large"))
+        warn_once(
+            f"step {step} is too large for 64 bits; the points are recorded without a step", key=("step", "large")
+        )
         step = None
     key = (
         call.context,

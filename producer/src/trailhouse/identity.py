@@ -93,7 +93,11 @@ def find_place(
         attempt=launch.attempt if attempt is None else attempt,
         launcher=launch.launcher,
     )
-    for name, value, least in (("rank", place.rank, 0), ("world_size", place.world_size, 1), ("attempt", place.attempt, 0)):
+    for name, value, least in (
+        ("rank", place.rank, 0),
+        ("world_size", place.world_size, 1),
+        ("attempt", place.attempt, 0),
+    ):
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise InvalidRunError(f"Argument {name} is {value!r}; give a whole number from {least} on")
     if place.rank >= place.world_size:

@@ -55,7 +55,9 @@ def new_id() -> str:
 class Recorder:
     """One producer: a buffer, a thread, a sequence and a spool. Any thread may append."""
 
-    def __init__(self, settings: ProducerSettings, directory: Path, context: Context, *, retained: bool = False) -> None:
+    def __init__(
+        self, settings: ProducerSettings, directory: Path, context: Context, *, retained: bool = False
+    ) -> None:
         """Prepare a producer that spools to `directory`; nothing is written before the first event.
 
         Args:

@@ -9,22 +9,27 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from trailhouse import clock
+from trailhouse.allocations import Allocation
 from trailhouse.capture.json_values import as_json_text
 from trailhouse.capture.values import as_parameters, as_points
+from trailhouse.facts import RunFacts
 from trailhouse.formed import LogCall, Record
 from trailhouse.making import make_record
 from trailhouse.once import warn_once
+from trailhouse.steps import StepTimer
+from trailhouse_schemas import events
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from types import TracebackType
 
     from trailhouse.formed import Context
     from trailhouse.recorder import Recorder
-    from trailhouse_schemas.events.base import Event
+    from trailhouse.sampler import Sampler
 
 __all__ = ["Run"]
 
@@ -39,7 +44,7 @@ _LONGEST_CAPTURE_SECONDS: Final = 10.0
 Status = Literal["completed", "failed", "cancelled", "timeout", "preempted", "node_fail", "out_of_memory"]
 
 
-class Run:
+class Run(RunFacts):
     """One attempt of one run, in one of its processes. Made by `trailhouse.start_run`; a context manager."""
 
     def __init__(self, context: Context, recorder: Recorder, *, close: Callable[[Run, float | None], None]) -> None:
@@ -51,6 +56,10 @@ class Run:
         self._close = close
         #: Finds out what RunStarted says, in rank 0.
         self.capture: threading.Thread | None = None
+        self.sampler: Sampler | None = None
+        #: All that the run has held so far.
+        self.allocations: Final[list[Allocation]] = []
+        self._timers: Final[list[StepTimer]] = []
         self._owner = os.getpid()
         self._open = True
 
@@ -127,7 +136,9 @@ class Run:
         except Exception:  # noqa: BLE001 - whatever was handed in, the training loop goes on
             self._log_slowly(at_ns, metrics, step, split, dataset_digest, model_id, segment)
 
-    def _log_slowly(self, at_ns: int, metrics: Any, step: Any, split: Any, digest: Any, model_id: Any, segment: Any) -> None:
+    def _log_slowly(
+        self, at_ns: int, metrics: Any, step: Any, split: Any, digest: Any, model_id: Any, segment: Any
+    ) -> None:
         try:
             points, refused = as_points(metrics)
             for name, reason in refused:
@@ -144,7 +155,9 @@ class Run:
 
     def _not_taken(self, metrics: Any) -> None:
         if not self._open:
-            warn_once(f"run {self.run_id} is finished; what is logged to it is not recorded", key=("finished", self.run_id))
+            warn_once(
+                f"run {self.run_id} is finished; what is logged to it is not recorded", key=("finished", self.run_id)
+            )
             return
         points, _ = as_points(metrics)
         self.recorder.drop(len(points))
@@ -157,47 +170,122 @@ class Run:
         for name, reason in refused:
             warn_once(f"parameter {name!r} {reason}; it is not recorded", key=("parameter", name, reason))
         if found:
-            self._record("parameters_logged", parameters=found)
+            self.emit(events.ParametersLogged, parameters=found)
 
     def set_tag(self, name: str, value: Any = True, *, reason: str = "") -> None:
         """Set an attribute of the run, which may be changed again later by anybody who may."""
-        self._record(
-            "attribute_changed",
+        self._change_attribute(str(name), "set", value, reason)
+
+    def note(self, text: str) -> None:
+        """Add a note to the run."""
+        self._change_attribute("note", "add", str(text), "")
+
+    def _change_attribute(self, attribute: str, operation: str, value: Any, reason: str) -> None:
+        self.emit(
+            events.AttributeChanged,
             entity_kind="run",
             entity_id=self.run_id,
-            attribute=str(name),
+            attribute=attribute,
+            operation=operation,
             value=as_json_text(value),
             reason=reason,
         )
 
-    def note(self, text: str) -> None:
-        """Add a note to the run."""
-        self._record(
-            "attribute_changed",
-            entity_kind="run",
-            entity_id=self.run_id,
-            attribute="note",
-            operation="add",
-            value=as_json_text(str(text)),
-        )
+    def allocate(
+        self,
+        resource: str,
+        quantity: float | None = None,
+        *,
+        devices: Sequence[str] = (),
+        pool: str = "",
+        node: str | None = None,
+        model: str = "",
+        fraction: float = 1.0,
+        partition_profile: str = "",
+        capacity_type: str = "on_demand",
+        submitted_at: datetime | None = None,
+        started_at: datetime | None = None,
+        allocation_id: str = "",
+        reported_by: str = "producer",
+    ) -> Allocation:
+        """Record that the run holds a resource from now on, until it is released or the run ends.
 
-    def emit(self, event: type[Event] | Event, /, **fields: Any) -> None:
-        """Record any event in this run; what is wrong with it is warned about, not raised."""
+        Args:
+            resource: gpu, cpu, memory, storage, …
+            quantity: devices for a gpu, cores for a cpu, GiB for memory and storage; the number of `devices`, else 1.
+            devices: by UUID or index on the node.
+            pool: pool, partition or account that it was taken from.
+            node: the node that it is on; this host by default.
+            model: model of the resource (H100-SXM5-80GB, …).
+            fraction: share of each device, above 0 and at most 1.
+            partition_profile: profile of a partitioned device.
+            capacity_type: on_demand, reserved or spot.
+            submitted_at: when it was asked for.
+            started_at: when it began to be held, if not now.
+            allocation_id: the allocation; a new UUIDv7 by default.
+            reported_by: who says so.
+        """
+        from trailhouse.recorder import new_id  # noqa: PLC0415 - loaded with the run
+
+        names = [str(device) for device in ([devices] if isinstance(devices, str | int) else devices or ())]
+        held = Allocation(
+            allocation_id or new_id(),
+            resource,
+            names,
+            float(len(names) or 1) if quantity is None else quantity,
+            emit=self.emit,
+            sample=self._sample,
+        )
+        self._sample()
+        held.released = not self.emit(
+            events.ResourcesAllocated,
+            allocation_id=held.allocation_id,
+            pool=pool,
+            node=self.context.host if node is None else node,
+            resource=resource,
+            model=model,
+            devices=names,
+            fraction=fraction,
+            partition_profile=partition_profile,
+            quantity=held.quantity,
+            capacity_type=capacity_type,
+            submitted_at=submitted_at,
+            started_at=started_at or clock.now(),
+            reported_by=reported_by,
+        )
+        self.allocations.append(held)
+        return held
+
+    def _sample(self) -> None:
+        if self.sampler is not None:
+            self.sampler.take()
+
+    def time_steps(self, every: int = 100) -> StepTimer:
+        """Return a timer of training steps, in stretches of `every` steps: the same `every` on all ranks.
+
+        `with timer.step(n):` around a step, `with timer.activity("data_wait"):` around a part of it.
+        """
+        timer = StepTimer(every, self.emit)
+        self._timers.append(timer)
+        return timer
+
+    def emit(self, event: type[events.Event] | events.Event, /, **fields: Any) -> bool:
+        """Record any event in this run; what is wrong with it is warned about, not raised. Return whether it was taken."""
         try:
-            self._append(make_record(event, fields, self.context))
+            return self.append(make_record(event, fields, self.context))
         except Exception as error:  # noqa: BLE001 - the training goes on
             warn_once(str(error) or type(error).__name__)
+            return False
 
-    def _record(self, event_type: str, **fields: Any) -> None:
-        from trailhouse_schemas.catalogue import CATALOGUE  # noqa: PLC0415 - loaded with the run
-
-        self.emit(CATALOGUE[event_type].model, **fields)
-
-    def _append(self, record: Record) -> None:
+    def append(self, record: Record) -> bool:
+        """Hand over a record that was made already; return whether the run still takes any."""
         if self._open:
             self.recorder.append(record)
         else:
-            warn_once(f"run {self.run_id} is finished; what is logged to it is not recorded", key=("finished", self.run_id))
+            warn_once(
+                f"run {self.run_id} is finished; what is logged to it is not recorded", key=("finished", self.run_id)
+            )
+        return self._open
 
     # The end.
 
@@ -225,16 +313,28 @@ class Run:
         owner = os.getpid() == self._owner
         if owner and self.capture is not None:
             self.capture.join(_LONGEST_CAPTURE_SECONDS)
+        if owner:
+            self._end_what_is_open(status)
         if owner and (self.rank == 0 or status != "completed"):
-            self._record(
-                "run_finished",
+            self.emit(
+                events.RunFinished,
                 status=status,
                 exit_code=exit_code,
-                error_type="" if error is None else f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
+                error_type=""
+                if error is None
+                else f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
                 error_message="" if error is None else str(error)[:10_000],
             )
         self._open = False
         self._close(self, timeout)
+
+    def _end_what_is_open(self, status: Status) -> None:
+        for timer in self._timers:
+            timer.close()
+        if self.sampler is not None:
+            self.sampler.stop()
+        for allocation in self.allocations:
+            allocation.release(status)
 
     def __enter__(self) -> Run:
         """Return the run itself."""

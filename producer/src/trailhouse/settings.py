@@ -22,7 +22,10 @@ class ProducerSettings(Settings):
         default=10.0, gt=0, le=3600, description="Time between two signs of life."
     )
     sample_interval_seconds: float = Field(
-        default=10.0, ge=0, le=3600, description="Time between two samples of CPU, memory, disk, network and GPUs; 0: none."
+        default=10.0,
+        ge=0,
+        le=3600,
+        description="Time between two samples of CPU, memory, disk, network and GPUs; 0: none.",
     )
     buffer_calls: int = Field(
         default=100_000, ge=1, description="Calls of log that may wait in memory; beyond it the newest are dropped."
