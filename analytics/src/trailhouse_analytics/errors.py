@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trailhouse_schemas.errors import TrailhouseError
 
-__all__ = ["AnalyticsError", "CostInputError", "DriftInputError"]
+__all__ = ["AnalyticsError", "CostInputError", "DriftInputError", "RunsInputError"]
 
 
 class AnalyticsError(TrailhouseError):
@@ -17,3 +17,7 @@ class DriftInputError(AnalyticsError):
 
 class CostInputError(AnalyticsError):
     """A question about cost that has no answer: an unknown project, run or dimension, or a period that is none."""
+
+
+class RunsInputError(AnalyticsError):
+    """A question about runs that has no answer: an unknown project, run, metric or parameter, or a condition that is none."""

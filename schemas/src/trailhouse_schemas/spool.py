@@ -294,6 +294,19 @@ class Spool:
             ).fetchone()[0]
         )
 
+    def undone_ranges(self) -> list[tuple[int, int]]:
+        """Return the sequences that are not done as ranges (first, last), in order."""
+        return [
+            (int(first), int(last))
+            for first, last in self._connection.execute(
+                "SELECT min(sequence), max(sequence) FROM ("
+                " SELECT sequence, sequence - row_number() OVER (ORDER BY sequence) AS island"
+                " FROM events LEFT JOIN done USING (event_type)"
+                " WHERE through_sequence IS NULL OR sequence > through_sequence"
+                ") GROUP BY island ORDER BY 1"
+            )
+        ]
+
     def last_sequence(self) -> int | None:
         """Return the highest sequence in the spool, done or not; None when it is empty."""
         (found,) = self._connection.execute("SELECT max(sequence) FROM events").fetchone()

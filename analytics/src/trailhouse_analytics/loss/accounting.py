@@ -1,0 +1,172 @@
+"""Asks the spools and the warehouse where every event is, and settles the account of each producer.
+
+The warehouse counts; only producers whose numbers do not add up are asked for the names of what is missing or doubled.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from trailhouse_analytics.loss.account import Finding, ProducerAccount, Seen, settle
+from trailhouse_analytics.loss.report import Accounting, total, worst
+from trailhouse_analytics.loss.spools import Heartbeat, SpoolContent, read_spools
+from trailhouse_analytics.queries import text
+from trailhouse_schemas.catalogue import CATALOGUE
+from trailhouse_schemas.warehouse.tables import ORDINAL_COLUMN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    import pyarrow as pa
+    from clickhouse_connect.driver.client import Client
+
+    from trailhouse_analytics.loss.ranges import Ranges
+
+__all__ = ["DEFAULT_GRACE", "verify"]
+
+#: How late a sign of life may be before its producer is overdue.
+DEFAULT_GRACE: Final = timedelta(seconds=30)
+
+#: Producers that one question names.
+_AT_ONCE: Final = 1_000
+_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(2261, 1, 1, tzinfo=UTC)
+
+
+def verify(
+    client: Client,
+    *,
+    spools: Iterable[Path] = (),
+    project: str = "",
+    run_id: str = "",
+    since: datetime | None = None,
+    until: datetime | None = None,
+    now: datetime | None = None,
+    grace: timedelta = DEFAULT_GRACE,
+) -> Accounting:
+    """Account for every event of every producer.
+
+    A producer is accounted for as a whole; the project, run and period choose the producers that have an event in them.
+
+    Args:
+        client: The warehouse.
+        spools: Directories of spools that may still hold events.
+        project: Only producers of this project.
+        run_id: Only producers of this run.
+        since: Only producers that said something from then on.
+        until: Only producers that said something before then.
+        now: What signs of life are held against; the clock by default.
+        grace: How long a sign of life may be late.
+    """
+    everything = not (project or run_id or since or until)
+    as_of = now or datetime.now(UTC)
+    contents = {content.producer_id: content for content in read_spools(spools)}  # before the warehouse: see spools
+    known = _seen(
+        _ask(
+            client,
+            "loss_producers",
+            everything=everything,
+            project=project,
+            run_id=run_id,
+            since=since or _EARLIEST,
+            until=until or _LATEST,
+        )
+    )
+    unasked = [producer_id for producer_id in contents if producer_id not in known]
+    if everything:
+        known |= {producer_id: Seen(producer_id=producer_id) for producer_id in unasked}
+    holes = _holes(client, [s.producer_id for s in known.values() if s.seen != s.last_sequence + 1])
+    incomplete = [s.producer_id for s in known.values() if s.seen != s.end or s.producer_id in contents]
+    heartbeats = _heartbeats(client, incomplete)
+    doubled = _doubled(client, [s.producer_id for s in known.values() if s.landed_rows != s.landed])
+    accounts = tuple(
+        _with_findings(
+            settle(
+                seen,
+                holes=holes[producer_id],
+                heartbeats=heartbeats[producer_id],
+                spool=contents.get(producer_id),
+                now=as_of,
+                grace=grace,
+            ),
+            doubled[producer_id],
+        )
+        for producer_id, seen in sorted(known.items())
+    )
+    return Accounting(
+        verdict=worst(accounts),
+        totals=total(accounts),
+        accounts=accounts,
+        as_of=as_of,
+        notes=tuple(_notes(client, [] if everything else [contents[p] for p in unasked])),
+    )
+
+
+def _events() -> str:
+    """Return the question that has one row an event, out of every event table; made of the catalogue's names alone."""
+    return " UNION ALL ".join(
+        "SELECT project, run_id, attempt, rank, host, producer_id, sequence, occurred_at, "
+        f"'{event_type.table}' AS table_name FROM {event_type.table}"
+        + (f" WHERE {ORDINAL_COLUMN} = 0" if event_type.rows_from else "")
+        for event_type in CATALOGUE.values()
+    )
+
+
+def _ask(client: Client, name: str, **parameters: Any) -> pa.Table:
+    return client.query_arrow(text(name).replace("(EVENTS)", f"({_events()})"), parameters=parameters)
+
+
+def _ask_of(client: Client, name: str, producers: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for begin in range(0, len(producers), _AT_ONCE):
+        yield from _ask(client, name, producers=list(producers[begin : begin + _AT_ONCE])).to_pylist()
+
+
+def _seen(table: pa.Table) -> dict[str, Seen]:
+    names = [f.name for f in fields(Seen)]
+    return {row["producer_id"]: Seen(**{name: row[name] for name in names}) for row in table.select(names).to_pylist()}
+
+
+def _holes(client: Client, producers: Sequence[str]) -> defaultdict[str, Ranges]:
+    found: defaultdict[str, Ranges] = defaultdict(list)
+    for row in _ask_of(client, "loss_holes", producers):
+        found[row["producer_id"]].append((row["first"], row["last"]))
+    return found
+
+
+def _heartbeats(client: Client, producers: Sequence[str]) -> defaultdict[str, list[Heartbeat]]:
+    found: defaultdict[str, list[Heartbeat]] = defaultdict(list)
+    for row in _ask_of(client, "loss_heartbeats", producers):
+        found[row["producer_id"]].append(Heartbeat(row["sequence"], row["emitted"], row["dropped"]))
+    return found
+
+
+def _doubled(client: Client, producers: Sequence[str]) -> defaultdict[str, list[Finding]]:
+    found: defaultdict[str, list[Finding]] = defaultdict(list)
+    for row in _ask_of(client, "loss_doubled", producers):
+        found[row["producer_id"]].append(
+            Finding(
+                producer_id=row["producer_id"],
+                kind="doubled",
+                first=row["first"],
+                last=row["last"],
+                detail=f"{row['copies']} times in {', '.join(row['tables'])}",
+            )
+        )
+    return found
+
+
+def _with_findings(account: ProducerAccount, doubled: Sequence[Finding]) -> ProducerAccount:
+    return replace(account, findings=(*account.findings, *doubled)) if doubled else account
+
+
+def _notes(client: Client, left_out: Sequence[SpoolContent]) -> Iterator[str]:
+    (nameless,) = _ask(client, "loss_nameless").column("nameless").to_pylist()
+    if nameless:
+        yield f"{nameless:,} dead letters do not say which event they were; they are in no account"
+    waiting = [content for content in left_out if content.waiting or content.unreadable]
+    if waiting:
+        yield f"{len(waiting):,} spools of producers that the warehouse does not know yet are not accounted for here"

@@ -1,0 +1,309 @@
+"""Lists runs: filtered by what they are, by metrics and by parameters, sorted by any of these.
+
+Filters on what a run is are answered by the warehouse; metrics come as one summary a run and metric (see the projection
+`summaries` of metrics_logged), so that no point is read, whatever the number of runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trailhouse_analytics.errors import RunsInputError
+from trailhouse_analytics.queries import ask
+from trailhouse_analytics.runs.conditions import Condition, Quantity, Sort, Value, parameter_value
+from trailhouse_analytics.runs.lookup import check_metric, check_parameter, check_project
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from clickhouse_connect.driver.client import Client
+
+__all__ = ["DEFAULT_GRACE", "STATUSES", "RunList", "check_statuses", "list_runs", "overview", "values_of"]
+
+#: How late a run's sign of life may be.
+DEFAULT_GRACE: Final = timedelta(seconds=30)
+
+#: What a run can be: how it ended, in Slurm's terms, or what is known of one that nobody said the end of.
+STATUSES: Final = (
+    "running",
+    "completed",
+    "failed",
+    "cancelled",
+    "timeout",
+    "preempted",
+    "node_fail",
+    "out_of_memory",
+    "ended",
+    "lost contact",
+)
+
+_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(2261, 1, 1, tzinfo=UTC)
+_FIELDS: Final = {
+    "started": "started_at",
+    "ended": "ended_at",
+    "duration": "duration_seconds",
+    "name": "name",
+    "status": "status",
+    "attempts": "attempts",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunList:
+    """Runs, in order, one row each; the columns of quantities stand last, in the order of `quantities`."""
+
+    table: pa.Table
+    quantities: tuple[Quantity, ...]
+    #: Runs that met the conditions, those beyond the limit included.
+    matching: int
+    as_of: datetime
+    #: When the warehouse last heard of anything: signs of life that came later are not in it.
+    last_heard_at: datetime | None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know: that lost contact may be the warehouse's, when it has heard of nothing since."""
+        silent = "lost contact" in self.table.column("status").to_pylist()
+        if not silent or self.last_heard_at is None or self.last_heard_at + 10 * DEFAULT_GRACE > self.as_of:
+            return ()
+        return (
+            f"the warehouse has heard of no run since {self.last_heard_at:%Y-%m-%d %H:%M:%S}: "
+            "runs may go on that it has lost contact with; 'trailhouse collect' lands what there is",
+        )
+
+    def to_arrow(self) -> pa.Table:
+        """Return the table."""
+        return self.table
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the table as a data frame."""
+        frame: pd.DataFrame = self.table.to_pandas()
+        return frame
+
+
+def list_runs(
+    client: Client,
+    *,
+    project: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    statuses: Sequence[str] = (),
+    group: str | None = None,
+    tags: Sequence[str] = (),
+    where: Sequence[Condition] = (),
+    sort: Sort | None = None,
+    columns: Sequence[Quantity] = (),
+    run_ids: Sequence[str] = (),
+    limit: int | None = 50,
+    now: datetime | None = None,
+    grace: timedelta = DEFAULT_GRACE,
+) -> RunList:
+    """Return the runs that started in the period and meet all conditions.
+
+    Args:
+        client: The warehouse.
+        project: Only runs of this project.
+        since: Only runs started from then on.
+        until: Only runs started before then.
+        statuses: Only runs with one of these (`STATUSES`).
+        group: Only runs of this group.
+        tags: Only runs that have all of these tags.
+        where: Only runs that meet all of these.
+        sort: What to sort by; runs without it come last. By default the latest started come first.
+        columns: Quantities to show, besides those of the conditions and the sort.
+        run_ids: Only these runs.
+        limit: At most so many; None: all.
+        now: What signs of life are held against; the clock by default.
+        grace: How late a sign of life may be.
+
+    Raises:
+        RunsInputError: the project, a metric or a parameter is not known, or a metric has several splits.
+    """
+    check_project(client, project)
+    as_of = now or datetime.now(UTC)
+    order = sort or Sort("started")
+    asked = [*columns, *(c.quantity for c in where), *([order.by] if isinstance(order.by, Quantity) else [])]
+    quantities = tuple(dict.fromkeys(asked))
+    table = overview(
+        client,
+        project=project,
+        since=since,
+        until=until,
+        statuses=statuses,
+        group=group,
+        run_ids=run_ids,
+        now=as_of,
+        grace=grace,
+    )
+    keys = list(zip(table.column("project").to_pylist(), table.column("run_id").to_pylist(), strict=True))
+    values = {quantity: values_of(client, quantity, project=project) for quantity in quantities}
+    keep = _tagged(client, tags, as_of) if tags else None
+    chosen = [
+        at
+        for at, key in enumerate(keys)
+        if (keep is None or key[1] in keep) and all(c.holds(values[c.quantity].get(key)) for c in where)
+    ]
+    ordered = _ordered(table, keys, chosen, order, values)
+    shown = ordered if limit is None else ordered[:limit]
+    result = table.take(pa.array(shown, pa.int64()))
+    result = _with_attributes(client, _with_ranks(client, result), as_of)
+    for quantity in quantities:
+        result = result.append_column(quantity.label, _column([values[quantity].get(keys[at]) for at in shown]))
+    heard = ask(client, "runs_last_heard").column("last_heard_at").to_pylist()[0]
+    return RunList(result, quantities, len(chosen), as_of, heard)
+
+
+def check_statuses(statuses: Sequence[str]) -> None:
+    """Raise `RunsInputError` unless all of these are in `STATUSES`."""
+    for status in statuses:
+        if status not in STATUSES:
+            raise RunsInputError(f"Status {status!r} is none; write one of {', '.join(STATUSES)}")
+
+
+def overview(
+    client: Client,
+    *,
+    project: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    statuses: Sequence[str] = (),
+    group: str | None = None,
+    run_ids: Sequence[str] = (),
+    now: datetime,
+    grace: timedelta = DEFAULT_GRACE,
+) -> pa.Table:
+    """Return how runs stand, one row a run, the latest started first; see `list_runs`."""
+    return ask(
+        client,
+        "runs_overview",
+        project=project or "",
+        since=since or _EARLIEST,
+        until=until or _LATEST,
+        statuses=list(statuses),
+        group=group or "",
+        run_ids=list(run_ids),
+        now=now,
+        grace_ms=round(grace.total_seconds() * 1000),
+    )
+
+
+def values_of(
+    client: Client, quantity: Quantity, *, project: str | None, run_ids: Sequence[str] = ()
+) -> dict[tuple[str, str], Value]:
+    """Return the value of a quantity by (project, run id); runs without it are not there.
+
+    Raises:
+        RunsInputError: no run has it, or the metric has several splits and none is named.
+    """
+    ids = list(run_ids)
+    if quantity.kind == "param":
+        check_parameter(client, quantity.name, project=project)
+        table = ask(client, "runs_parameters", project=project or "", names=[quantity.name], run_ids=ids)
+        values = [parameter_value(text) for text in table.column("value").to_pylist()]
+    else:
+        split = _split(quantity, check_metric(client, quantity.name, project=project, run_ids=ids))
+        table = ask(client, "runs_summaries", project=project or "", names=[quantity.name], run_ids=ids)
+        table = table.filter(
+            pc.and_(pc.equal(table.column("split"), split), pc.greater(table.column("finite_points"), 0))
+        )
+        values = table.column(f"{quantity.resolved_statistic}_value").to_pylist()
+    found = zip(table.column("project").to_pylist(), table.column("run_id").to_pylist(), values, strict=True)
+    return {(of, run_id): value for of, run_id, value in found if value is not None}
+
+
+def _split(quantity: Quantity, splits: Sequence[str]) -> str:
+    if quantity.split is not None:
+        if quantity.split in splits:
+            return quantity.split
+        known = ", ".join(split or "none" for split in splits)
+        raise RunsInputError(
+            f"Metric {quantity.name!r} was not measured on split {quantity.split!r}; it was on {known}"
+        )
+    if len(splits) > 1:
+        some = " or ".join(f"{quantity.name}@{split}" for split in splits if split)
+        raise RunsInputError(f"Metric {quantity.name!r} was measured on {len(splits)} splits; write {some}")
+    return splits[0]
+
+
+def _tagged(client: Client, tags: Sequence[str], now: datetime) -> set[str]:
+    rows = ask(client, "runs_attributes", now=now, run_ids=[]).to_pylist()
+    wanted = set(tags)
+    return {row["run_id"] for row in rows if row["attribute"] == "tag" and wanted <= set(_words(row["held_values"]))}
+
+
+def _words(values: Sequence[str]) -> list[str]:
+    """Return values of an attribute, of which each is JSON: a word, or a list of words."""
+    words: list[str] = []
+    for text in values:
+        value = parameter_value(text)
+        if isinstance(value, str) and value.startswith("["):
+            words += [str(parameter_value(part)) for part in _parts(value)]
+        elif value is not None:
+            words.append(str(value))
+    return words
+
+
+def _parts(text: str) -> list[str]:
+    import json  # noqa: PLC0415
+
+    return [json.dumps(part) for part in json.loads(text)]
+
+
+def _ordered(
+    table: pa.Table,
+    keys: Sequence[tuple[str, str]],
+    chosen: Sequence[int],
+    sort: Sort,
+    values: dict[Quantity, dict[tuple[str, str], Value]],
+) -> list[int]:
+    """Return the rows in order; those without a value last, and the latest started first among equals."""
+    if isinstance(sort.by, Quantity):
+        of_run: dict[tuple[str, str], Any] = values[sort.by]
+        having = [(at, of_run.get(keys[at])) for at in chosen]
+    else:
+        column = table.column(_FIELDS[sort.by]).to_pylist()
+        having = [(at, column[at]) for at in chosen]
+    there = [(at, value) for at, value in having if value is not None]
+    absent = [at for at, value in having if value is None]
+    there.sort(key=lambda pair: _rank(pair[1]), reverse=sort.largest_first)  # stable, and the table is latest first
+    return [at for at, _ in there] + absent
+
+
+def _rank(value: Any) -> tuple[int, Any]:
+    """Return a key that puts numbers before words, so that a parameter may have both."""
+    return (1, str(value)) if isinstance(value, (str, bool)) else (0, value)
+
+
+def _column(values: Sequence[Value | None]) -> pa.Array:
+    if all(value is None or isinstance(value, float) for value in values):
+        return pa.array(values, pa.float64())
+    return pa.array([None if value is None else _text(value) for value in values], pa.string())
+
+
+def _text(value: Value) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _with_ranks(client: Client, table: pa.Table) -> pa.Table:
+    run_ids = table.column("run_id").to_pylist()
+    rows = ask(client, "runs_ranks", run_ids=run_ids).to_pylist() if run_ids else []
+    seen = {row["run_id"]: row["ranks_seen"] for row in rows}
+    ranks = [seen.get(run_id, 0) for run_id in run_ids]
+    sizes = table.column("world_size").to_pylist()
+    of_all = [f"{there} of {size}" for there, size in zip(ranks, sizes, strict=True)]
+    table = table.append_column("ranks_seen", pa.array(ranks, pa.int64()))
+    return table.append_column("ranks", pa.array(of_all, pa.string()))
+
+
+def _with_attributes(client: Client, table: pa.Table, now: datetime) -> pa.Table:
+    run_ids = table.column("run_id").to_pylist()
+    rows = ask(client, "runs_attributes", now=now, run_ids=run_ids).to_pylist() if run_ids else []
+    tags = {row["run_id"]: sorted(_words(row["held_values"])) for row in rows if row["attribute"] == "tag"}
+    return table.append_column("tags", pa.array([tags.get(run_id, []) for run_id in run_ids], pa.list_(pa.string())))
