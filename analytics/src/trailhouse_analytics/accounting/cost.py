@@ -238,7 +238,7 @@ def _cut_and_measured(
     double = overbooked_micros(overbooked(_bookings(allocations)), pieces)
     counted = np.ones(len(pieces), bool)
     if "team" in only:
-        counted = np.array([team_names[code] == only["team"] for code in team], bool)
+        counted = np.array([team_names[code] == only["team"] for code in team.tolist()], bool)
     pieces, price, moment, team = pieces.only(counted), price[counted], moment[counted], team[counted]
     currencies = sorted({known[i].currency for i in np.unique(price).tolist() if i >= 0})
     number = {name: code for code, name in enumerate(currencies)}

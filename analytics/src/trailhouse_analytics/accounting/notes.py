@@ -81,7 +81,7 @@ def _prices(found: Account, totals: pa.Table) -> list[Note]:
         more = ", …" if len(kinds) > _NAMED_AT_MOST else ""
         hours = _hours(totals, "unpriced_seconds")
         count = len(np.unique(owners))
-        text = f"{hours} h of {_number(count, 'allocation')} without a price ({named}{more}); 'trailhouse price set' sets one"
+        text = f"{hours} h of {_number(count, 'allocation')} lack a price ({named}{more}); see 'trailhouse price set'"
         said.append(Note("unpriced", count, text))
     unreadable = [price for price in found.prices if price.unreadable]
     if unreadable:
