@@ -28,6 +28,9 @@ class CollectorSettings(BaseSettings):
     session_timeout_seconds: float = Field(
         default=45.0, gt=0, description="Silence after which the group gives a collector up (classic protocol)."
     )
+    kafka_client: dict[str, str] = Field(
+        default_factory=dict, description="Further settings of the Kafka client (librdkafka): TLS, SASL, time-outs."
+    )
     flush_rows: int = Field(default=100_000, ge=1, le=1_000_000, description="Messages that make a range.")
     flush_bytes: int = Field(default=16 * _MIB, ge=1, le=128 * _MIB, description="Bytes of messages that make a range.")
     flush_seconds: float = Field(default=1.0, ge=0, description="Longest that a message waits for others.")

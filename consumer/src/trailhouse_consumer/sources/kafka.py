@@ -1,0 +1,435 @@
+"""Kafka as a source: the topics of the catalogue, as a member of a consumer group.
+
+The plan is the metadata of a commit of the group: offset = first, metadata = the range, the topic's id, the try. The
+group fences whoever has lost a partition: its commit is refused, so it cannot begin a range. What the group does not
+refuse is a commit for a partition that a member of good standing does not own, so only owned ones are ever committed.
+
+Nothing is skipped: there is no automatic reset of offsets. Where nothing is committed reading begins at the beginning;
+offsets that the log no longer has are reported as a gap.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicCollection,  # type: ignore[attr-defined]
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]
+
+from trailhouse_consumer.errors import PartitionLostError, SourceUnavailableError
+from trailhouse_consumer.ranges import plan_from_metadata, plan_to_metadata, settled_metadata
+from trailhouse_consumer.sources import Gap, Limits, Messages, Partition, Plan
+from trailhouse_consumer.sources.buffers import Buffer
+from trailhouse_schemas.catalogue import CATALOGUE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from trailhouse_consumer.settings import CollectorSettings
+
+__all__ = ["KafkaSource"]
+
+_ANSWER_SECONDS: Final = 10.0
+_TOPICS_EVERY_SECONDS: Final = 5.0
+#: Messages that one call takes at most.
+_BATCH: Final = 20_000
+#: No fetch may hold more than this, whatever the bound of the memory.
+_FETCH_BYTES: Final = 32 << 20
+_LOST: Final = frozenset(
+    {
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError._ASSIGNMENT_LOST,  # noqa: SLF001 - the client's own name for it
+        110,  # FENCED_MEMBER_EPOCH
+        113,  # STALE_MEMBER_EPOCH
+    }
+)
+
+_Key = tuple[str, int]
+
+
+class KafkaSource:
+    """The topics of the catalogue on one cluster."""
+
+    name = "kafka"
+
+    def __init__(self, bootstrap_servers: str, how: CollectorSettings, limits: Limits) -> None:
+        """Join nothing yet; the first `poll` does."""
+        self._servers = bootstrap_servers
+        self._limits = limits
+        self._settings = _client_settings(bootstrap_servers, how)
+        self._bound = how.memory_mib << 19
+        self._consumer: Any = None
+        self._admin: Any = None
+        self._buffers: dict[_Key, Buffer] = {}
+        self._gaps: list[Gap] = []
+        self._subscribed: list[str] = []
+        self._topics_at = 0.0
+        self._joined = False
+        self._paused = False
+        self._down = ""
+        self._log = structlog.get_logger("trailhouse.collector")
+
+    def expect_answer(self) -> None:
+        """Raise `SourceUnavailableError` when no broker answers."""
+        try:
+            AdminClient(self._settings_of_admin()).list_topics(timeout=_ANSWER_SECONDS)
+        except KafkaException as error:
+            raise SourceUnavailableError(
+                f"Kafka at {self._servers} does not answer ({_text(error)}); start it, or set TRAILHOUSE_KAFKA"
+            ) from error
+
+    def poll(self, timeout_seconds: float) -> None:
+        """Take in what has come; join, rejoin, and serve changes of assignment. Raises `SourceUnavailableError`."""
+        try:
+            self._subscribe()
+            self._throttle()
+            room = 1 if self._paused else _BATCH
+            self._take(self._consumer.consume(num_messages=room, timeout=timeout_seconds))
+        except (KafkaException, RuntimeError) as error:
+            self._disconnect()
+            raise SourceUnavailableError(f"Kafka at {self._servers} fails: {_text(error)}") from error
+
+    def partitions(self) -> list[Partition]:
+        """Return the partitions that are assigned."""
+        return [buffer.partition for buffer in self._buffers.values()]
+
+    def due(self) -> list[Partition]:
+        """Return the partitions that a range can be cut from, the fullest first; when memory is full, all of them."""
+        full = self.buffered_bytes >= self._bound
+        ready = [b for b in self._buffers.values() if b.is_due(self._limits) or (full and b.messages and not b.plan)]
+        return [buffer.partition for buffer in sorted(ready, key=lambda buffer: -buffer.bytes)]
+
+    def open_plan(self, partition: Partition) -> Plan | None:
+        """Return the plan that the group holds for a partition."""
+        return self._buffer(partition).plan
+
+    def read(self, partition: Partition) -> Messages:
+        """Lend the messages of the plan, else the next ones."""
+        return self._buffer(partition).head(self._limits)
+
+    def commit_plan(self, partition: Partition, plan: Plan) -> None:
+        """Commit the plan to the group; raises `PartitionLostError`, `SourceUnavailableError`."""
+        buffer = self._buffer(partition)
+        self._commit([_offset(partition, plan.first, plan_to_metadata(partition.topic_id, plan))])
+        buffer.plan = plan
+        buffer.unsettled = None
+
+    def landed(self, partition: Partition, plan: Plan) -> None:
+        """Forget the messages of the plan; the next plan's commit, or `settle`, says so to the group."""
+        buffer = self._buffer(partition)
+        buffer.drop_through(plan.last)
+        buffer.plan = None
+        buffer.unsettled = plan.last + 1
+        buffer.since = time.monotonic()
+
+    def settle(self) -> None:
+        """Commit what was landed and has no plan after it; raises `SourceUnavailableError`."""
+        self._settle(list(self._buffers.values()))
+
+    def gaps(self) -> Iterable[Gap]:
+        """Return the gaps that were found since the last call."""
+        found, self._gaps = self._gaps, []
+        return found
+
+    def lag(self) -> dict[Partition, int]:
+        """Return how far each partition is behind the end of its log, as far as the client knows."""
+        found = {}
+        for (topic, number), buffer in self._buffers.items():
+            try:
+                _, high = self._consumer.get_watermark_offsets(TopicPartition(topic, number), cached=True)
+            except (KafkaException, RuntimeError):
+                continue
+            first = buffer.messages[0].offset() if buffer.messages else buffer.position
+            if high >= 0 and first >= 0:
+                found[buffer.partition] = max(0, high - first)
+        return found
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes of messages in memory, those that the client holds by itself not counted."""
+        return sum(buffer.bytes for buffer in self._buffers.values())
+
+    @property
+    def drained(self) -> bool:
+        """Whether all that the logs of the assigned partitions hold is landed."""
+        if not self._subscribed:
+            return self._topics_at > 0
+        return self._joined and all(
+            b.stuck or (b.at_end and not b.messages and b.plan is None) for b in self._buffers.values()
+        )
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._disconnect()
+
+    # The group ---------------------------------------------------------------------------------------------------
+
+    def _subscribe(self) -> None:
+        """Join, and take in topics of the catalogue that came to be."""
+        if self._consumer is None:
+            self._consumer = Consumer(
+                self._settings | {"error_cb": self._on_error}, logger=logging.getLogger("trailhouse.kafka")
+            )
+            self._admin = AdminClient(self._settings_of_admin())
+            self._topics_at = 0.0
+        if time.monotonic() < self._topics_at:
+            return
+        self._topics_at = time.monotonic() + _TOPICS_EVERY_SECONDS
+        try:
+            there = self._consumer.list_topics(timeout=_ANSWER_SECONDS if not self._subscribed else 1.0).topics
+        except KafkaException as error:
+            self._say_down(_text(error))
+            return
+        if self._down:
+            self._log.info("answers again", what="kafka")
+            self._down = ""
+        wanted = sorted(event_type.topic for event_type in CATALOGUE.values() if event_type.topic in there)
+        if wanted != self._subscribed:
+            self._joined = self._joined and bool(self._subscribed)
+            self._subscribed = wanted
+            if wanted:
+                self._consumer.subscribe(
+                    wanted, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+                )
+
+    def _on_assign(self, consumer: Any, assigned: list[Any]) -> None:
+        starts = []
+        if assigned:
+            ids = self._topic_ids({each.topic for each in assigned})
+            for found in consumer.committed(assigned, timeout=_ANSWER_SECONDS):
+                partition = Partition(found.topic, ids[found.topic], found.partition)
+                buffer = self._begin(consumer, partition, found)
+                self._buffers[found.topic, found.partition] = buffer
+                starts.append(TopicPartition(found.topic, found.partition, buffer.position))
+        consumer.incremental_assign(starts)
+        self._joined = True
+        self._paused = False
+        if starts:
+            self._log.info("partitions assigned", partitions=len(starts), of=len(self._buffers))
+
+    def _begin(self, consumer: Any, partition: Partition, committed: Any) -> Buffer:
+        """Decide where reading begins, and report what the log no longer has."""
+        low, high = consumer.get_watermark_offsets(
+            TopicPartition(partition.topic, partition.number), timeout=_ANSWER_SECONDS
+        )
+        if committed.error is not None:
+            raise KafkaException(committed.error)
+        topic_id, plan = plan_from_metadata(committed.metadata)
+        if committed.offset < 0:
+            return Buffer(partition, low)
+        if topic_id is not None and topic_id != partition.topic_id:
+            self._log.warning("topic was deleted and made again: from the beginning", partition=str(partition))
+            return Buffer(partition, low)
+        start = committed.offset
+        if start > high:
+            return self._stuck(Buffer(partition, high), start, high)
+        if start < low:
+            self._gaps.append(Gap(partition, start, low - 1))
+            if plan is not None and plan.last < low:
+                plan = None
+        return Buffer(partition, max(start, low), plan)
+
+    def _stuck(self, buffer: Buffer, expected: int, high: int) -> Buffer:
+        """Give a partition up whose log is shorter than what was landed of it: its offsets would mean two things."""
+        buffer.stuck = f"its log ends at {high}, but it was landed up to {expected}"
+        self._log.error(
+            "partition is not collected: make its topic again, or reset the group's offset",
+            partition=str(buffer.partition),
+            reason=buffer.stuck,
+        )
+        return buffer
+
+    def _on_revoke(self, consumer: Any, revoked: list[Any]) -> None:  # noqa: ARG002 - the client's signature
+        going = [self._buffers[key] for key in _keys(revoked) if key in self._buffers]
+        try:
+            self._settle(going)
+        except (SourceUnavailableError, PartitionLostError) as error:
+            self._log.info("not settled; the next owner finds the plan", reason=str(error))
+        self._forget(revoked)
+
+    def _on_lost(self, consumer: Any, lost: list[Any]) -> None:  # noqa: ARG002 - the client's signature
+        self._log.warning("partitions lost", partitions=len(lost))
+        self._forget(lost)
+
+    def _forget(self, gone: list[Any]) -> None:
+        for key in _keys(gone):
+            self._buffers.pop(key, None)
+
+    def _topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
+        futures = self._admin.describe_topics(TopicCollection(sorted(topics)), request_timeout=_ANSWER_SECONDS)
+        return {topic: str(future.result(_ANSWER_SECONDS).topic_id) for topic, future in futures.items()}
+
+    def _commit(self, offsets: list[Any]) -> None:
+        try:
+            done = self._consumer.commit(offsets=offsets, asynchronous=False)
+            for each in done or ():
+                if each.error is not None:
+                    raise KafkaException(each.error)
+        except (KafkaException, RuntimeError) as error:
+            if isinstance(error, KafkaException) and error.args[0].code() in _LOST:
+                raise PartitionLostError(f"The group refuses the commit: {_text(error)}") from error
+            raise SourceUnavailableError(f"Kafka at {self._servers} takes no commit: {_text(error)}") from error
+
+    def _settle(self, buffers: Sequence[Buffer]) -> None:
+        landed = [b for b in buffers if b.unsettled is not None and b.plan is None]
+        if not landed:
+            return
+        try:
+            self._commit(
+                [_offset(b.partition, b.unsettled or 0, settled_metadata(b.partition.topic_id)) for b in landed]
+            )
+        except PartitionLostError as error:
+            raise SourceUnavailableError(str(error)) from error
+        for buffer in landed:
+            buffer.unsettled = None
+
+    def _disconnect(self) -> None:
+        consumer, self._consumer, self._admin = self._consumer, None, None
+        self._subscribed, self._joined = [], False
+        self._topics_at = 0.0
+        if consumer is not None:
+            try:
+                consumer.close()
+            except (KafkaException, RuntimeError) as error:
+                self._log.info("left the group", reason=_text(error))
+        self._buffers.clear()
+
+    # Messages ----------------------------------------------------------------------------------------------------
+
+    def _throttle(self) -> None:
+        """Stop fetching while memory is full, and go on when half of it is free."""
+        used = self.buffered_bytes
+        if not self._paused and used >= self._bound:
+            self._consumer.pause(self._assigned())
+            self._paused = True
+        elif self._paused and used < self._bound // 2:
+            self._consumer.resume(self._assigned())
+            self._paused = False
+
+    def _assigned(self) -> list[Any]:
+        return [TopicPartition(topic, number) for (topic, number), b in self._buffers.items() if not b.stuck]
+
+    def _take(self, messages: list[Any]) -> None:
+        for key, run in _runs(messages):
+            buffer = self._buffers.get(key)
+            if buffer is None or buffer.stuck:
+                continue
+            buffer.add(run, sum(map(len, run)))
+        for message in messages:
+            if message.error() is not None:
+                self._on_error_message(message)
+
+    def _on_error_message(self, message: Any) -> None:
+        code = message.error().code()
+        buffer = self._buffers.get((message.topic(), message.partition()))
+        if code == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's own name for it
+            if buffer is not None and message.offset() >= buffer.position:
+                buffer.at_end = True
+                buffer.position = message.offset()
+        elif code in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:  # noqa: SLF001
+            if buffer is not None:
+                self._on_missing(buffer)
+        else:
+            self._log.warning("kafka", partition=str(buffer and buffer.partition), reason=str(message.error()))
+
+    def _on_missing(self, buffer: Buffer) -> None:
+        """Go on behind offsets that the log no longer has, and report them; or give up where the log was cut."""
+        key = TopicPartition(buffer.partition.topic, buffer.partition.number)
+        now_id = self._topic_ids([buffer.partition.topic])[buffer.partition.topic]
+        low, high = self._consumer.get_watermark_offsets(key, timeout=_ANSWER_SECONDS)
+        if now_id != buffer.partition.topic_id:
+            self._disconnect()
+            raise SourceUnavailableError(f"Topic {buffer.partition.topic} was deleted and made again; joining anew")
+        if buffer.position > high:
+            self._stuck(buffer, buffer.position, high)
+            return
+        if buffer.position < low:
+            self._gaps.append(Gap(buffer.partition, buffer.position, low - 1))
+            if buffer.plan is not None and buffer.plan.last < low:
+                buffer.plan = None
+        buffer.position = max(low, buffer.position)
+        self._consumer.seek(TopicPartition(key.topic, key.partition, buffer.position))
+
+    def _on_error(self, error: Any) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - the client's own name for it
+            self._say_down(str(error))
+
+    def _say_down(self, reason: str) -> None:
+        if not self._down:
+            self._log.warning("waiting", what="kafka", reason=reason)
+        self._down = reason
+
+    def _buffer(self, partition: Partition) -> Buffer:
+        buffer = self._buffers.get((partition.topic, partition.number))
+        if buffer is None or buffer.partition != partition:
+            raise PartitionLostError(f"Partition {partition} is not assigned to this collector")
+        return buffer
+
+    def _settings_of_admin(self) -> dict[str, Any]:
+        skip = ("group.", "enable.", "auto.", "partition.", "queued.", "fetch.", "session.", "max.", "isolation.")
+        return {name: value for name, value in self._settings.items() if not name.startswith(skip)}
+
+
+def _client_settings(servers: str, how: CollectorSettings) -> dict[str, Any]:
+    quarter = how.memory_mib << 18
+    settings: dict[str, Any] = {
+        "bootstrap.servers": servers,
+        "client.id": "trailhouse-collector",
+        "log_level": 2,
+        "group.id": how.group,
+        "group.protocol": how.group_protocol,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "enable.partition.eof": True,
+        "auto.offset.reset": "error",
+        "queued.max.messages.kbytes": max(1024, quarter >> 10),
+        "fetch.max.bytes": max(1 << 20, min(_FETCH_BYTES, quarter)),
+        "fetch.message.max.bytes": 1 << 20,
+    }
+    if how.group_protocol == "classic":
+        settings["partition.assignment.strategy"] = "cooperative-sticky"
+        settings["session.timeout.ms"] = int(how.session_timeout_seconds * 1000)
+    return settings | how.kafka_client
+
+
+def _runs(messages: list[Any]) -> Iterator[tuple[_Key, list[Any]]]:
+    """Return stretches of messages of the same partition; errors are left out."""
+    topics, numbers = list(map(Message.topic, messages)), list(map(Message.partition, messages))
+    errors = list(map(Message.error, messages))
+    begin = 0
+    for place in range(1, len(messages) + 1):
+        if (
+            place < len(messages)
+            and numbers[place] == numbers[begin]
+            and topics[place] == topics[begin]
+            and errors[place] is None
+            and errors[begin] is None
+        ):
+            continue
+        if errors[begin] is None:
+            yield (topics[begin], numbers[begin]), messages[begin:place]
+        begin = place
+
+
+def _offset(partition: Partition, offset: int, metadata: str) -> Any:
+    return TopicPartition(partition.topic, partition.number, offset, metadata=metadata)
+
+
+def _keys(partitions: list[Any]) -> list[_Key]:
+    return [(each.topic, each.partition) for each in partitions]
+
+
+def _text(error: BaseException) -> str:
+    first = error.args[0] if error.args else error
+    return first.str() if isinstance(first, KafkaError) else str(error)
