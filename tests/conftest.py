@@ -5,25 +5,27 @@ A server that cannot be had here skips the tests that ask for it, with the reaso
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from servers.missing import cannot_have
 from servers.topics import Topics
-from servers.warehouses import Warehouse, new_warehouse
+from servers.warehouses import HttpOverChdb, Warehouse, new_warehouse
 from trailhouse_cli.errors import ServerMissingError
-from trailhouse_cli.servers.discovery import find_kafka, find_registry
+from trailhouse_cli.servers.discovery import find_clickhouse, find_kafka, find_registry
 from trailhouse_schemas.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from trailhouse_cli.servers.clickhouse import ClickHouseServer
     from trailhouse_cli.servers.kafka import KafkaServer
     from trailhouse_cli.servers.registry import RegistryServer
 
-    Server = KafkaServer | RegistryServer
+    Server = KafkaServer | RegistryServer | ClickHouseServer
 
 
 @pytest.fixture(scope="session")
@@ -87,10 +89,41 @@ def chdb_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("warehouse")
 
 
+@pytest.fixture(scope="session")
+def clickhouse(_servers: list[Server]) -> ClickHouseServer:
+    """A server with `.url(database)`: a real one where it can be had, else the engine of chDB behind its HTTP."""
+    try:
+        server = find_clickhouse(Settings(), None)
+    except ServerMissingError:
+        server = HttpOverChdb()
+    _servers.append(server)
+    return server
+
+
 @pytest.fixture
 def warehouse(chdb_directory: Path) -> Iterator[Warehouse]:
-    """A fresh, migrated database: `.url`, `.client`, `.database`, `.count(table)`."""
-    made = new_warehouse(chdb_directory)
+    """A fresh, migrated database in this process: `.url`, `.client`, `.database`, `.count(table)`."""
+    with _fresh(chdb_directory) as made:
+        yield made
+
+
+@pytest.fixture
+def server_warehouse(clickhouse: ClickHouseServer) -> Iterator[Warehouse]:
+    """The same on a server, which other processes can open too."""
+    with _fresh(clickhouse) as made:
+        yield made
+
+
+@pytest.fixture(params=["embedded", "server"])
+def any_warehouse(request: pytest.FixtureRequest) -> Warehouse:
+    """Either of them: what holds for one holds for the other."""
+    name = {"embedded": "warehouse", "server": "server_warehouse"}[request.param]
+    return cast("Warehouse", request.getfixturevalue(name))
+
+
+@contextmanager
+def _fresh(where: Path | ClickHouseServer) -> Iterator[Warehouse]:
+    made = new_warehouse(where, Settings().warehouse_password.get_secret_value())
     yield made
     made.client.command("DROP DATABASE {d:Identifier}", {"d": made.database})
     made.client.close()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trailhouse_cli.servers.clickhouse import answers
+from trailhouse_cli.servers.process import HOST, OwnedProcess, free_port, new_directory
 from trailhouse_schemas.warehouse import connect, migrate
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from trailhouse_cli.servers.clickhouse import ClickHouseServer
 
-__all__ = ["Warehouse", "new_warehouse"]
+__all__ = ["HttpOverChdb", "Warehouse", "new_warehouse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +37,58 @@ class Warehouse:
         return int(self.client.query("SELECT count() FROM {t:Identifier}", {"t": table}).first_row[0])
 
 
-def new_warehouse(directory: Path) -> Warehouse:
-    """Make a database and bring it to the tables of this version."""
+def new_warehouse(where: Path | ClickHouseServer, password: str = "") -> Warehouse:
+    """Make a database in that chDB directory or server, and bring it to the tables of this version."""
     database = f"test_{uuid.uuid4().hex[:12]}"
-    url = f"chdb://{directory}?database={database}"
-    client = connect(url, create=True)
+    url = f"chdb://{where}?database={database}" if isinstance(where, Path) else where.url(database)
+    client = connect(url, password=password, create=True)
     migrate(client)
     return Warehouse(url, database, client)
+
+
+class HttpOverChdb:
+    """A server that speaks ClickHouse's HTTP interface over chDB, in a process of its own."""
+
+    origin = "embedded engine over HTTP"
+
+    def __init__(self) -> None:
+        """Start it; returns when it serves."""
+        self._port = free_port()
+        directory = new_directory("clickhouse")
+        script = Path(__file__).with_name("clickhouse_over_http.py")
+        self._process = OwnedProcess(
+            "clickhouse",
+            [sys.executable, str(script), str(directory / "data"), str(self._port)],
+            directory=directory,
+            is_ready=lambda: answers(HOST, self._port, timeout_seconds=1),
+        )
+        try:
+            self._process.start()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self._process.running
+
+    def url(self, database: str) -> str:
+        """Return the URL of that database."""
+        return f"clickhouse://default@{HOST}:{self._port}/{database}"
+
+    def start(self) -> None:
+        """Start it again; returns when it serves."""
+        self._process.start()
+
+    def stop(self) -> None:
+        """Stop it in order; its data stay."""
+        self._process.stop()
+
+    def kill(self) -> None:
+        """Kill it as a power cut would; its data stay."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """Kill it for good and remove its data."""
+        self._process.close()

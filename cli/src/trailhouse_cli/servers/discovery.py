@@ -60,10 +60,10 @@ def find_registry(settings: Settings, *, port: int = 0) -> registry.RegistryServ
 def find_clickhouse(settings: Settings, embedded_directory: Path | None) -> clickhouse.ClickHouseServer:
     """Return where a warehouse can be: the settings' one, a container, the program `clickhouse`, else embedded.
 
-    Without `embedded_directory` the last way is not taken: there must be a server. Errors as in `find_kafka`, and
-    `WarehouseError` where the settings name one that does not answer.
+    Without `embedded_directory` there must be a server: the last way is not taken, and an embedded warehouse of the
+    settings is passed over. Errors as in `find_kafka`, and `WarehouseError` where the settings name one that is silent.
     """
-    if settings.warehouse:
+    if settings.warehouse and (embedded_directory is not None or not settings.warehouse.startswith("chdb:")):
         return clickhouse.ForeignClickHouse(settings.warehouse, settings.warehouse_password.get_secret_value())
 
     def from_container() -> clickhouse.ClickHouseServer:
@@ -77,7 +77,7 @@ def find_clickhouse(settings: Settings, embedded_directory: Path | None) -> clic
         return clickhouse.EmbeddedClickHouse(embedded_directory)
 
     ways = (from_container, clickhouse.BinaryClickHouse, embedded)
-    return _first("ClickHouse server", "TRAILHOUSE_WAREHOUSE is not set", ways)
+    return _first("ClickHouse server", "TRAILHOUSE_WAREHOUSE names none", ways)
 
 
 def _first(what: str, reason: str, ways: tuple[Callable[[], _Server], ...]) -> _Server:
