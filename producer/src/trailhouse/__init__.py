@@ -15,17 +15,32 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from trailhouse.access import authorize, require
     from trailhouse.api import current_run, emit, finish_all, start_run
+    from trailhouse.grants import grant, revoke
     from trailhouse.run import Run
 
-__all__ = ["Run", "authorize", "current_run", "emit", "finish_all", "start_run"]
+__all__ = [
+    "Run",
+    "authorize",
+    "current_run",
+    "emit",
+    "finish_all",
+    "grant",
+    "require",
+    "revoke",
+    "start_run",
+]
 
 _HOMES: Final = {
     "Run": "trailhouse.run",
-    "authorize": "trailhouse.authorize",
+    "authorize": "trailhouse.access",
     "current_run": "trailhouse.api",
     "emit": "trailhouse.api",
     "finish_all": "trailhouse.api",
+    "grant": "trailhouse.grants",
+    "require": "trailhouse.access",
+    "revoke": "trailhouse.grants",
     "start_run": "trailhouse.api",
 }
 

@@ -5,9 +5,22 @@ Within a run nothing is raised: what cannot be recorded is warned about, once.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from trailhouse_schemas.errors import TrailhouseError
 
-__all__ = ["ForwarderError", "InvalidEventError", "InvalidRunError", "ProducerError"]
+if TYPE_CHECKING:
+    from trailhouse_schemas.policy import Decision
+
+__all__ = [
+    "ForwarderError",
+    "GrantError",
+    "InvalidEventError",
+    "InvalidRunError",
+    "PermissionDeniedError",
+    "PolicyUnknownError",
+    "ProducerError",
+]
 
 
 class ProducerError(TrailhouseError):
@@ -24,3 +37,20 @@ class InvalidEventError(ProducerError, ValueError):
 
 class ForwarderError(ProducerError):
     """A spool cannot be forwarded."""
+
+
+class PermissionDeniedError(ProducerError, PermissionError):
+    """Somebody may not do what they asked for; `decision` has the reason."""
+
+    def __init__(self, decision: Decision) -> None:
+        """Say who may not do what, and why."""
+        super().__init__(f"{decision.principal} may not {decision.action} {decision.resource}. {decision.reason}")
+        self.decision = decision
+
+
+class PolicyUnknownError(ProducerError):
+    """The current grants cannot be known, so nothing can be allowed."""
+
+
+class GrantError(ProducerError, ValueError):
+    """A grant cannot be given or taken back like this; the text names what is wrong with it."""

@@ -33,3 +33,17 @@ class ProducerSettings(Settings):
     finish_timeout_seconds: float = Field(
         default=30.0, ge=0, description="How long the end of a run may wait for events to be published."
     )
+    permission_refresh_seconds: float = Field(
+        default=5.0, ge=0, description="How old the grants may be before authorize reads them again."
+    )
+    permission_max_age_seconds: float = Field(
+        default=60.0, ge=0, description="How old they may be, when they cannot be read, before authorize denies all."
+    )
+    permission_timeout_seconds: float = Field(
+        default=10.0, gt=0, le=600, description="How long authorize waits for Kafka to tell the grants."
+    )
+    permission_ignore: str = Field(
+        default="",
+        description="Statements about permissions that cannot be read and are to be passed over, separated by spaces: "
+        "PRODUCER_ID:SEQUENCE of a spool, PARTITION:OFFSET of the topic.",
+    )
