@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from trailhouse import clock
 from trailhouse_schemas.events import ResourcesReleased
@@ -55,7 +55,7 @@ class Allocation:
         }
         self._emit(ResourcesReleased, **fields)
 
-    def __enter__(self) -> Allocation:
+    def __enter__(self) -> Self:
         """Return the allocation itself."""
         return self
 

@@ -12,9 +12,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from trailhouse import clock
 from trailhouse.errors import InvalidRunError
@@ -26,8 +25,12 @@ from trailhouse.recorder import Recorder, new_id
 from trailhouse.run import Run
 from trailhouse.sampler import Sampler
 from trailhouse.settings import ProducerSettings
-from trailhouse_schemas.catalogue import by_model
-from trailhouse_schemas.events.base import Event
+from trailhouse_schemas.catalogue import CATALOGUE
+
+if TYPE_CHECKING:
+    from trailhouse_schemas.events.base import Event
+    from collections.abc import Mapping
+    from trailhouse.forwarding import ForwarderThread
 
 __all__ = ["current_run", "emit", "finish_all", "start_run"]
 
@@ -37,6 +40,7 @@ class _Process:
 
     lock = threading.RLock()
     recorders: Final[dict[tuple[str, str, bool], Recorder]] = {}
+    forwarders: Final[dict[Recorder, ForwarderThread]] = {}
     runs: Final[list[Run]] = []
     #: Runs that were started without a name of their own.
     unnamed = 0
@@ -140,8 +144,8 @@ def current_run() -> Run | None:
 def emit(event: type[Event] | Event, /, **fields: Any) -> None:
     """Record any event, within the run that is open or outside of all.
 
-    Control facts (prices, permissions, attributes, capacity) that are emitted outside of a run stay in a spool that is
-    retained, in HOME/control, where no Kafka is configured.
+    Control facts (prices, permissions, attributes, capacity) stay in a spool that is retained, in HOME/control, where no
+    Kafka is configured, whether or not a run is open.
 
     Args:
         event: a class of `trailhouse_schemas.events`, or an event.
@@ -152,13 +156,12 @@ def emit(event: type[Event] | Event, /, **fields: Any) -> None:
         SettingsError: a setting is not what it may be.
     """
     run = current_run()
-    if run is not None:
-        run.append(make_record(event, fields, run.context))
+    settings = ProducerSettings.read() if run is None else run.recorder.settings
+    record = make_record(event, fields, _outside(settings) if run is None else run.context)
+    control = CATALOGUE[record.event_type].control and not settings.kafka
+    if run is not None and not control:
+        run.append(record)
         return
-    settings = ProducerSettings.read()
-    context = _outside(settings)
-    record = make_record(event, fields, context)
-    control = by_model(event if isinstance(event, type) else type(event)).control and not settings.kafka
     with _Process.lock:
         _recorder(settings, control=control).append(record)
 
@@ -182,9 +185,20 @@ def _recorder(settings: ProducerSettings, *, control: bool = False) -> Recorder:
     recorder = _Process.recorders.get(key)
     if recorder is None or recorder.finished:
         recorder = Recorder(settings, directory, _outside(settings), retained=control)
+        if settings.kafka:
+            recorder.on_spool = lambda path: _forward(recorder, path)
         _Process.recorders[key] = recorder
     _at_exit()
     return recorder
+
+
+def _forward(recorder: Recorder, path: Path) -> None:
+    """Publish a new spool from now on; called on the recorder's thread."""
+    from trailhouse.forwarding import ForwarderThread  # noqa: PLC0415 - only where there is a Kafka
+
+    thread = ForwarderThread(path, recorder.settings)
+    _Process.forwarders[recorder] = thread
+    thread.start()
 
 
 def _close(run: Run, timeout: float | None) -> None:
@@ -205,9 +219,14 @@ def _close(run: Run, timeout: float | None) -> None:
 
 def _stop(recorder: Recorder, timeout: float | None) -> None:
     seconds = recorder.settings.finish_timeout_seconds if timeout is None else timeout
-    lost = recorder.stop(time.monotonic() + seconds)
+    deadline = time.monotonic() + seconds
+    lost = recorder.stop(deadline)
     if lost:
         warn_once(f"{lost:,} events could not be written to {recorder.directory} and are lost")
+    forwarder = _Process.forwarders.pop(recorder, None)
+    left = forwarder.finish(deadline) if forwarder is not None else 0
+    if left:
+        warn_once(f"{left:,} events are still in {recorder.directory}, not published; run 'trailhouse forward'")
 
 
 def _announce(run: Run, own: dict[str, Any], seeds: Mapping[str, int] | None) -> None:
@@ -290,6 +309,7 @@ class _Hooks:
 
 def _in_child() -> None:
     _Process.lock = threading.RLock()
+    _Process.forwarders.clear()
 
 
 os.register_at_fork(after_in_child=_in_child)

@@ -6,13 +6,13 @@ The object may be another one a moment later, so it is looked at when it is logg
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from trailhouse.once import warn_once
 from trailhouse_schemas import events
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from trailhouse.formed import Context

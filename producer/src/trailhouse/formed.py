@@ -85,7 +85,7 @@ def join_calls(items: Iterable[LogCall | Record]) -> Iterator[Record]:
     """
     groups: dict[Any, _Group] = {}
     for item in items:
-        if type(item) is Record:
+        if isinstance(item, Record):
             yield from _closed(groups)
             yield item
             continue

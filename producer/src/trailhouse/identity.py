@@ -10,11 +10,13 @@ The functions take the environment as a mapping and read nothing else.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TYPE_CHECKING
 
 from trailhouse.errors import InvalidRunError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["Launch", "Place", "find_launch", "find_place"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
@@ -14,6 +13,7 @@ from trailhouse_schemas.catalogue import by_model
 from trailhouse_schemas.events.base import Event
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from trailhouse.formed import Context
 
 __all__ = ["make_record"]

@@ -18,7 +18,6 @@ import threading
 import time
 import weakref
 from collections import deque
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import uuid_utils
@@ -35,6 +34,7 @@ from trailhouse_schemas.spool import Spool, SpooledEvent
 from trailhouse_schemas.versions import latest
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from collections.abc import Callable
 
     from trailhouse.settings import ProducerSettings
@@ -106,7 +106,6 @@ class Recorder:
         self.buffer.clear()
         self._begin()
         self.parent_producer_id = parent
-        self.on_spool = None
 
     # What any thread may call.
 

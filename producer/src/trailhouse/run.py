@@ -7,10 +7,9 @@ found out in the calling thread, because the object may be another one a moment 
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from trailhouse import clock
 from trailhouse.allocations import Allocation
@@ -24,6 +23,7 @@ from trailhouse.steps import StepTimer
 from trailhouse_schemas import events
 
 if TYPE_CHECKING:
+    import threading
     from datetime import datetime
     from types import TracebackType
 
@@ -336,7 +336,7 @@ class Run(RunFacts):
         for allocation in self.allocations:
             allocation.release(status)
 
-    def __enter__(self) -> Run:
+    def __enter__(self) -> Self:
         """Return the run itself."""
         return self
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from trailhouse.once import warn_once
 from trailhouse_schemas.events import ResourcesSampled
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from collections.abc import Sequence
 
     from trailhouse.allocations import Allocation

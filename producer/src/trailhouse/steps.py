@@ -7,15 +7,15 @@ beside each other without the ranks knowing of each other.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from trailhouse import clock
 from trailhouse.once import warn_once
 from trailhouse_schemas.events import StepsTimed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
 __all__ = ["ACTIVITIES", "StepTimer"]
@@ -83,7 +83,7 @@ class StepTimer:
         self._end_stretch(time.monotonic_ns())
         self._began_ns = 0
 
-    def __enter__(self) -> StepTimer:
+    def __enter__(self) -> Self:
         """Return the timer itself."""
         return self
 

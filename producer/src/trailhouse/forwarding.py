@@ -1,0 +1,141 @@
+"""Who forwards: a thread beside the training loop for its own spool, or one service a node for all spools that it finds.
+
+Both hold the spool's drainer lock while they do, so that they never meet.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from trailhouse.forking import never_destroy, on_disk
+from trailhouse.forwarder import Forwarder
+from trailhouse.once import warn_once
+from trailhouse.publisher import publisher_of
+from trailhouse_schemas.errors import SpoolError
+from trailhouse_schemas.spool import Spool, spool_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from trailhouse_schemas.registry import Registry
+    from trailhouse_schemas.settings import Settings
+
+__all__ = ["ForwarderThread", "forward_all", "registry_of"]
+
+_IDLE_SECONDS: Final = 0.1
+
+
+def registry_of(settings: Settings) -> Registry | None:
+    """Return the registry of the settings, if they name one."""
+    if not settings.registry:
+        return None
+    from trailhouse_schemas.registry import Registry  # noqa: PLC0415 - the extra `registry`
+
+    return Registry(settings.registry)
+
+
+class ForwarderThread:
+    """Forwards one spool of this process until it is told to finish; training never waits for it."""
+
+    def __init__(self, path: Path, settings: Settings) -> None:
+        """Take the spool's path; `start` opens it."""
+        self._path = path
+        self._settings = settings
+        self._deadline: float | None = None
+        self._thread = threading.Thread(target=self._main, name="trailhouse-forwarder", daemon=True)
+
+    def start(self) -> None:
+        """Start forwarding; never raises."""
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            warn_once(f"events stay in spool {self._path} ({error}); run 'trailhouse forward'")
+
+    def finish(self, deadline: float) -> int:
+        """Forward what is left until `deadline` (on the monotonic clock); return how many events are still there."""
+        self._deadline = deadline
+        if self._thread.is_alive():
+            self._thread.join(max(0.0, deadline - time.monotonic()) + 0.5)
+        return _left(self._path)
+
+    def _main(self) -> None:
+        try:
+            with on_disk():
+                spool = Spool.open(self._path)
+            never_destroy(spool)
+            try:
+                self._forward(spool)
+            finally:
+                with on_disk():
+                    spool.close()
+        except Exception as error:  # noqa: BLE001 - the training goes on, the events are in the spool
+            warn_once(f"events stay in spool {self._path} ({error}); run 'trailhouse forward'")
+
+    def _forward(self, spool: Spool) -> None:
+        forwarder = Forwarder(publisher_of(self._settings.kafka), registry_of(self._settings))
+        while not self._should_stop():
+            finishing = self._deadline is not None
+            if spool.drainer_lock.acquire():
+                forwarder.forward(spool, self._should_stop)
+                if finishing:
+                    with on_disk():
+                        spool.remove_if_finished()
+                    return
+            time.sleep(_IDLE_SECONDS)
+
+    def _should_stop(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+
+def forward_all(
+    directories: Iterable[Path],
+    forwarder: Forwarder,
+    *,
+    should_stop: Callable[[], bool],
+    on_forwarded: Callable[[Path, int], None],
+) -> int:
+    """Forward every spool in `directories` that nobody else holds, once; return how many events are left in them all.
+
+    Finished spools are removed. A spool that cannot be read is named once and left alone.
+    """
+    left = 0
+    for directory in directories:
+        for path in spool_files(directory):
+            if should_stop():
+                break
+            try:
+                left += _forward_one(path, forwarder, should_stop, on_forwarded)
+            except SpoolError as error:
+                if path.exists():
+                    warn_once(str(error))
+    return left
+
+
+def _forward_one(
+    path: Path, forwarder: Forwarder, should_stop: Callable[[], bool], on_forwarded: Callable[[Path, int], None]
+) -> int:
+    spool = Spool.open(path)
+    try:
+        if not spool.drainer_lock.acquire():
+            return spool.backlog()
+        sent = forwarder.forward(spool, should_stop)
+        if sent:
+            on_forwarded(path, sent)
+        left = spool.backlog()
+        spool.remove_if_finished()
+        return left
+    finally:
+        spool.close()
+
+
+def _left(path: Path) -> int:
+    if not path.is_file():
+        return 0
+    try:
+        with on_disk(), Spool.open(path) as spool:
+            return spool.backlog()
+    except SpoolError:
+        return 0
