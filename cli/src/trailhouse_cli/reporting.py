@@ -44,6 +44,9 @@ __all__ = [
 
 FORMATS: Final = ("table", "json", "csv", "parquet", "html")
 
+#: What a column that is folded keeps at least.
+_FOLDED_CHARACTERS: Final = 12
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -213,7 +216,9 @@ def _render_tables(report: Report, sections: Sequence[Section], to: Any, table_c
             to.print(f"  {escape(section.empty)}")
             continue
         table = table_class(box=None, show_footer=section.totals is not None, pad_edge=False, header_style="bold dim")
-        for column in columns:
+        rows = [[_shown(c, row[c.name]) for c in columns] for row in section.table.to_pylist()]
+        folded = _folded([c.title for c in columns], rows, to.width)
+        for place, column in enumerate(columns):
             total = (section.totals or {}).get(column.name)
             table.add_column(
                 Text(column.title),
@@ -221,14 +226,30 @@ def _render_tables(report: Report, sections: Sequence[Section], to: Any, table_c
                 footer=Text("" if total is None else _shown(column, total)),
                 style=column.style,
                 overflow="fold",
+                no_wrap=place not in folded,
             )
-        for row in section.table.select([c.name for c in columns]).to_pylist():
-            table.add_row(*(Text(_shown(c, row[c.name])) for c in columns))
+        for row in rows:
+            table.add_row(*map(Text, row))
         to.print(table)
     if report.notes:
         to.print()
     for note in report.notes:
         to.print(Text(f"* {note}"))
+
+
+def _folded(titles: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> set[int]:
+    """Return the places of the columns to fold, so that all fit into `width`: the widest texts first, then ids."""
+    natural = [max(len(title), *(len(row[place]) for row in rows)) for place, title in enumerate(titles)]
+    text = [any(" " in row[place] for row in rows) for place in range(len(titles))]
+    excess = sum(natural) + 2 * (len(natural) - 1) - width
+    folded: set[int] = set()
+    for place in sorted(range(len(titles)), key=lambda p: (text[p], natural[p]), reverse=True):
+        if excess <= 0:
+            break
+        if natural[place] > _FOLDED_CHARACTERS:
+            folded.add(place)
+            excess -= natural[place] - _FOLDED_CHARACTERS
+    return folded
 
 
 def _is_number(table: pa.Table, name: str) -> bool:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pydantic_settings import BaseSettings
-
 __all__ = ["command"]
 
 _KAFKA_TIMEOUT_SECONDS: Final = 5
@@ -55,26 +53,33 @@ def _settings() -> list[dict[str, str]]:
     from trailhouse.settings import ProducerSettings  # noqa: PLC0415 - only this command wants all of them
     from trailhouse_consumer.settings import CollectorSettings  # noqa: PLC0415
 
-    in_file: dict[str, str] = {}
-    for file in config_files():
-        if file.is_file():
-            in_file |= dict.fromkeys(tomllib.loads(file.read_text("utf-8")), str(file))
+    in_file = _in_files()
     rows: dict[str, dict[str, str]] = {}
-    for settings in (Settings.read(), ProducerSettings(), CollectorSettings()):
-        for name, value in _values(settings):
-            variable = f"TRAILHOUSE_{name.upper()}"
-            source = "environment" if variable in os.environ else in_file.get(name, "default")
-            rows.setdefault(variable, {"setting": variable, "value": value, "from": source})
+    for settings in (Settings.read(), ProducerSettings.read(), CollectorSettings.read()):
+        prefix = settings.model_config.get("env_prefix", "")
+        for name in type(settings).model_fields:
+            variable = f"{prefix}{name}".upper()
+            source = "environment" if variable in os.environ else in_file.get(variable, "default")
+            rows.setdefault(variable, {"setting": variable, "value": _shown(getattr(settings, name)), "from": source})
     return [rows[variable] for variable in sorted(rows)]
 
 
-def _values(settings: BaseSettings) -> list[tuple[str, str]]:
-    return [(name, _shown(getattr(settings, name))) for name in type(settings).model_fields]
+def _in_files() -> dict[str, str]:
+    """Return the file that sets each setting, by the variable that would."""
+    found: dict[str, str] = {}
+    for file in config_files():
+        if file.is_file():
+            for name, value in tomllib.loads(file.read_text("utf-8")).items():
+                names = [f"{name}_{inner}" for inner in value] if isinstance(value, dict) else [name]
+                found |= {f"TRAILHOUSE_{each}".upper(): str(file) for each in names}
+    return found
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, SecretStr):
         return "(set, not shown)" if value.get_secret_value() else ""
+    if isinstance(value, dict):
+        return ", ".join(value)  # the values may be secrets
     return "" if value is None else str(value)
 
 

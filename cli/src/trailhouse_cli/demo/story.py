@@ -95,8 +95,7 @@ class Story:
             "train on the data; alice is in it. Bob may read it, until his grant is revoked.",
         )
         self._command(
-            "price", "set", "laptop-core", "--resource", "cpu", "--price", _PRICE, "--currency", "USD",
-            "--valid-from", "1d", quiet=True,
+            "price", "set", "core", _PRICE, "USD", "--resource", "cpu", "--from", "1d", quiet=True
         )  # fmt: skip
         resource = f"dataset:{data.DATASET_ID}"
         self._command("grant", "ml-team", "--group", "--action", "read", "--action", "train", "--resource", resource)
@@ -147,8 +146,7 @@ class Story:
             raise BadInputError(f"Training process {failed[0]} failed; its output is in {log}")
         click.echo(f"  {len(settings)} runs on {_WORLD_SIZE} processes in {time.monotonic() - began:.0f} s")
         self._command(
-            "price", "set", "laptop-core", "--resource", "cpu", "--price", _RAISED_PRICE, "--currency", "USD",
-            "--valid-from", "now", quiet=True,
+            "price", "set", "core", _RAISED_PRICE, "USD", "--resource", "cpu", quiet=True
         )  # fmt: skip
 
     def _people(self) -> None:
@@ -167,14 +165,12 @@ class Story:
             self._report("forward", "--until-empty")
         self._report("collect", "--until-idle")
         self._say("The runs", "Which setting was best, and do the numbers of two runs mean the same?")
-        sort = ["--metric", "validation/rmse"]
-        self._report("runs", "list", "--project", data.PROJECT, "--group", "sweep", "--sort", "rmse")
+        self._report("runs", "list", "--project", data.PROJECT, "--group", "sweep", "--sort", "metric rmse@validation")
         names = ["depth 2, eta 0.1", "depth 4, eta 0.3"]
         self._report("runs", "compare", *names, "--project", data.PROJECT)
         plot = self.directory / "rmse-against-eta.html"
         self._report("runs", "plot", "--project", data.PROJECT, "--group", "sweep", "--metric", "rmse", "--against", "eta",
                      "--output", str(plot))  # fmt: skip
-        del sort
         self._say("The cost", "Who used what, what of it was idle, and what it cost at the price of the moment.")
         self._report("cost", "--project", data.PROJECT, "--by", "run")
         self._say("The audit", "Who may do what, who did what, and what needs attention.")

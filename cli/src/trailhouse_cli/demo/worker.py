@@ -1,7 +1,7 @@
 """One of the four processes that train: `python -m trailhouse_cli.demo.worker PLAN`.
 
-The launcher sets RANK and WORLD_SIZE as torchrun does, and the plan (JSON) says what to train and where XGBoost's tracker is.
-All that is said to Trailhouse here is what a training script would say.
+The launcher sets RANK and WORLD_SIZE as torchrun does, and the plan (JSON) says what to train and where XGBoost's
+tracker is. All that is said to Trailhouse here is what a training script would say.
 """
 
 from __future__ import annotations
@@ -29,24 +29,31 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from trailhouse.run import Run
+    from trailhouse.steps import StepTimer
 
 __all__ = ["main"]
 
 _ROUNDS: Final = 60
-_STRETCH_STEPS: Final = 10
 
 
-class LogRounds(xgb.callback.TrainingCallback):  # type: ignore[misc]
-    """Logs every boosting round, as a training loop would."""
+class Rounds(xgb.callback.TrainingCallback):  # type: ignore[misc]
+    """Times every boosting round, and logs what XGBoost has evaluated, as a training loop would."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, timer: StepTimer) -> None:
         """Take the run to log to."""
         self._run = run
+        self._timer = timer
+
+    def before_iteration(self, _model: Any, epoch: int, _evals_log: Any) -> bool:
+        """Tell the timer that a round begins; never stop the training."""
+        with self._timer.step(epoch):
+            return False
 
     def after_iteration(self, _model: Any, epoch: int, evals_log: Any) -> bool:
-        """Log what XGBoost has evaluated; never stop the training."""
-        for split, metrics in evals_log.items():
-            self._run.log({name: values[-1] for name, values in metrics.items()}, step=epoch, split=split)
+        """Log the metrics, which are the same on all ranks, from rank 0; never stop the training."""
+        if self._run.rank == 0:
+            for split, metrics in evals_log.items():
+                self._run.log({name: values[-1] for name, values in metrics.items()}, step=epoch, split=split)
         return False
 
 
@@ -100,25 +107,17 @@ def _train(
         mine, mine_to_check = train_index[rank::world_size], validation_index[rank::world_size]
         train = xgb.DMatrix(features[mine], target[mine])
         validation = xgb.DMatrix(features[mine_to_check], target[mine_to_check])
-        booster = None
-        for first in range(0, _ROUNDS, _STRETCH_STEPS):
-            with run.time_steps(first_step=first, last_step=first + _STRETCH_STEPS - 1) as stretch, stretch.compute():
-                booster = xgb.train(
-                    {
-                        "objective": "reg:squarederror",
-                        "eval_metric": ["rmse", "mae"],
-                        "nthread": 1,
-                        **setting["params"],
-                    },
-                    train,
-                    num_boost_round=_STRETCH_STEPS,
-                    xgb_model=booster,
-                    evals=[(train, "train"), (validation, "validation")],
-                    callbacks=[LogRounds(run)] if rank == 0 else [],
-                    verbose_eval=False,
-                )
+        with run.time_steps(every=20) as timer, timer.activity("compute"):
+            booster = xgb.train(
+                {"objective": "reg:squarederror", "eval_metric": ["mae", "rmse"], "nthread": 1, **setting["params"]},
+                train,
+                num_boost_round=_ROUNDS,
+                evals=[(train, "train"), (validation, "validation")],
+                callbacks=[Rounds(run, timer)],
+                verbose_eval=False,
+            )
         run.log({"rows": len(mine)}, split="train")
-        if rank == 0 and booster is not None:
+        if rank == 0:
             _keep(run, booster, steps, frame.iloc[train_index])
 
 

@@ -1,0 +1,120 @@
+"""Measures everything in one run: `make bench`. Prints a table and, as its last line, one JSON object with every figure.
+
+    python bench/run.py [--events N] [--point-records N] [--calls N] [--repeat N]
+
+A broker is found or started (see `make kafka`); it runs on the same cores as what is measured. Each figure is the median of
+the repeats, which take turns, so that a machine that slows down slows all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from load import POINTS_PER_RECORD, make_topics, publish_points, publish_single_events
+from rich.console import Console
+from rich.table import Table
+
+from trailhouse_cli.servers.discovery import find_kafka
+from trailhouse_schemas.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_HERE: Final = Path(__file__).parent
+_PARTITIONS: Final = 2
+
+
+def measure(script: str, *arguments: str) -> dict[str, float]:
+    """Run one of the scripts beside this one in a process of its own; return the JSON object of its last line."""
+    with tempfile.TemporaryDirectory() as home:
+        result = subprocess.run(
+            [sys.executable, str(_HERE / script), *arguments],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            env={**os.environ, "TRAILHOUSE_HOME": home},
+        )
+    found: dict[str, float] = json.loads(result.stdout.splitlines()[-1])
+    return found
+
+
+def per_second(measured: dict[str, float]) -> float:
+    """Return events a second."""
+    return measured["events"] / measured["seconds"]
+
+
+def say(text: str) -> None:
+    """Tell what is going on, apart from the results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Measure everything in one run.")
+    parser.add_argument("--events", type=int, default=400_000, help="single events")
+    parser.add_argument("--point-records", type=int, default=10_000, help=f"records of {POINTS_PER_RECORD} points")
+    parser.add_argument("--calls", type=int, default=100_000, help="calls of run.log")
+    parser.add_argument("--repeat", type=int, default=3, help="times that each is measured")
+    chosen = parser.parse_args(arguments)
+
+    taken: dict[str, list[float]] = {}
+
+    def take(name: str, value: float) -> None:
+        taken.setdefault(name, []).append(value)
+
+    kafka = find_kafka(Settings.read())
+    try:
+        servers = kafka.bootstrap_servers
+        say(f"publishing {chosen.events:,} events and {chosen.point_records:,} records of points to {servers}")
+        make_topics(servers, ["resources_sampled", "metrics_logged"], _PARTITIONS)
+        size = publish_single_events(servers, chosen.events, _PARTITIONS)
+        publish_points(servers, chosen.point_records, _PARTITIONS)
+        events, records = str(chosen.events), str(chosen.point_records)
+        for turn in range(1, chosen.repeat + 1):
+            say(f"turn {turn} of {chosen.repeat}")
+            take(
+                "consume_events_per_s", per_second(measure("consume.py", "only", servers, "resources_sampled", events))
+            )
+            take("landed_events_per_s", per_second(measure("landed.py", servers, "resources_sampled", events)))
+            take(
+                "baseline_events_per_s",
+                per_second(measure("consume.py", "baseline", servers, "resources_sampled", events)),
+            )
+            landed = measure("landed.py", servers, "metrics_logged", records)
+            take("landed_points_per_s", per_second(landed) * POINTS_PER_RECORD)
+    finally:
+        kafka.close()
+    for _ in range(chosen.repeat):
+        for name, value in measure("log_call.py", str(chosen.calls)).items():
+            take(f"log_call_{name}", value)
+
+    figures = {name: statistics.median(values) for name, values in taken.items()}
+    figures["landed_to_baseline"] = figures["landed_events_per_s"] / figures["baseline_events_per_s"]
+    figures["landed_to_consume"] = figures["landed_events_per_s"] / figures["consume_events_per_s"]
+    figures["event_bytes"] = size
+    show(figures, taken)
+    print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
+
+
+def show(figures: dict[str, float], taken: dict[str, list[float]]) -> None:
+    """Print the table for people."""
+    table = Table(title="Median (least, most)", box=None)
+    table.add_column("figure")
+    for heading in ("median", "least", "most"):
+        table.add_column(heading, justify="right")
+    for name, value in figures.items():
+        values: Any = taken.get(name, [value])
+        table.add_row(name, *(f"{number:,.2f}" for number in (value, min(values), max(values))))
+    Console(width=100).print(table)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
