@@ -224,7 +224,7 @@ def test_few_missing_values_are_tested_by_fishers_exact_test() -> None:
     before, after = [None, *NORMAL[:59]], [None, None, *NORMAL[:58]]
     finding = one(before, after)
     assert finding.missing_test == "Fisher"
-    assert finding.missing_p_value == pytest.approx(stats.fisher_exact([[1, 59], [2, 58]]).pvalue)
+    assert finding.missing_p_value == pytest.approx(stats.fisher_exact(np.array([[1, 59], [2, 58]])).pvalue)
 
 
 def test_no_missing_values_are_no_test() -> None:
@@ -257,7 +257,7 @@ def test_infinities_are_a_test_of_their_own() -> None:
 
 
 def test_booleans_are_categories() -> None:
-    """true and false."""
+    """They have the categories true and false."""
     finding = one([True, False] * 200, [True, True, True, False] * 100)
     assert (finding.measure, finding.verdict) == ("categorical", Verdict.DRIFT)
 

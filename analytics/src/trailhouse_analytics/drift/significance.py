@@ -23,8 +23,11 @@ __all__ = [
     "pool_rare",
 ]
 
-#: Expected counts below this are too small for the chi-square approximation (Cochran, Biometrics 10, 1954).
+#: Expected counts below this are small; of a table larger than 2 x 2 a fifth may be, but none below 1 (Cochran, "Some
+#: methods for strengthening the common chi-square tests", Biometrics 10, 1954).
 SMALL_EXPECTED = 5.0
+SMALLEST_EXPECTED = 1.0
+SMALL_SHARE = 0.2
 #: Tables drawn where no approximation is valid: the smallest p-value that this can give is 1e-4.
 MONTE_CARLO_RESAMPLES = 9_999
 
@@ -74,17 +77,20 @@ def pool_rare(table: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 def homogeneity(table: npt.NDArray[np.int64], *, seed: int) -> Outcome:
     """Test whether the two rows of a 2 x k table of counts (k >= 2, no empty row or column) have one distribution.
 
-    Pearson's chi-square without Yates' correction where all expected counts are at least 5; else Fisher's exact test
-    of a 2 x 2 table, and for a larger one the chi-square statistic against 9,999 random tables with the same margins
-    (Patefield, Applied Statistics 30, 1981), drawn with `seed`. `scipy.stats.chi2_contingency`, `fisher_exact`.
+    Pearson's chi-square without Yates' correction where the expected counts are large enough (Cochran's rule); else
+    Fisher's exact test of a 2 x 2 table, and for a larger one the chi-square statistic against 9,999 random tables with
+    the same margins (Patefield, Applied Statistics 30, 1981), drawn with `seed`. `scipy.stats.chi2_contingency`,
+    `fisher_exact`.
     """
     sizes = table.sum(axis=1)
     plain = stats.chi2_contingency(table, correction=False)
     name, p_value = "chi-square", float(plain.pvalue)
-    if (plain.expected_freq < SMALL_EXPECTED).any():
-        if table.shape[1] == 2:  # noqa: PLR2004 - a 2 x 2 table
+    small = plain.expected_freq < SMALL_EXPECTED
+    two_by_two = table.shape[1] == 2  # noqa: PLR2004 - what the name says
+    if small.any():
+        if two_by_two:
             name, p_value = "Fisher", float(stats.fisher_exact(table).pvalue)
-        else:
+        elif small.mean() > SMALL_SHARE or (plain.expected_freq < SMALLEST_EXPECTED).any():
             method = stats.MonteCarloMethod(n_resamples=MONTE_CARLO_RESAMPLES, rng=np.random.default_rng(seed))
             drawn = stats.chi2_contingency(table, correction=False, method=method)
             name, p_value = "chi-square (Monte Carlo)", float(drawn.pvalue)

@@ -80,7 +80,8 @@ def from_warehouse(
         version=chosen.version,
         digest=digest,
         split=chosen.split,
-        segment=dict(chosen.segment),
+        segment_keys=sorted(chosen.segment),
+        segment_values=[chosen.segment[key] for key in sorted(chosen.segment)],
         window_start=start,
         window_end=end,
         as_of=moment,
@@ -162,12 +163,12 @@ def _one(dataset_id: str, what: str, have: Sequence[str], asked: str | None) -> 
     if asked is not None:
         if asked in have:
             return asked
-        raise DriftInputError(f"Dataset {dataset_id!r} has no {what} {asked!r}; it has {wording.listed(have)}")
+        raise DriftInputError(f"Dataset {dataset_id!r} has no {what} {asked!r}; it has {wording.listed(sorted(have))}")
     if "" in have:
         return ""
     if len(have) == 1:
         return have[0]
-    raise DriftInputError(f"Dataset {dataset_id!r} has several {what}s, {wording.listed(have)}; name one")
+    raise DriftInputError(f"Dataset {dataset_id!r} has several {what}s, {wording.listed(sorted(have))}; name one")
 
 
 def _segment_text(segment: Mapping[str, str]) -> str:

@@ -31,7 +31,8 @@ WHERE dataset_id = {dataset_id:String}
   AND version = {version:String}
   AND (empty({digest:String}) OR digest = {digest:String})
   AND split = {split:String}
-  AND mapSort(segment) = mapSort({segment:Map(String, String)})
+  AND mapKeys(mapSort(segment)) = {segment_keys:Array(String)}
+  AND mapValues(mapSort(segment)) = {segment_values:Array(String)}
   AND if({window_start:Nullable(DateTime64(6, 'UTC'))} IS NULL,
          window_start IS NULL,
          window_start >= {window_start:Nullable(DateTime64(6, 'UTC'))}
