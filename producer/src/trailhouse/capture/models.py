@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from trailhouse.capture.artifacts import content_of, local_path, uri_of
 from trailhouse.capture.estimators import Step, Walk, walk
@@ -19,10 +19,16 @@ from trailhouse.capture.json_values import as_json_text, clean_text, constructor
 from trailhouse.capture.requirements import framework_of, requirements_of
 from trailhouse.capture.signatures import describe_input, describe_output
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
 __all__ = ["describe_model"]
 
-#: An event has to stay well below what a broker takes: of more features only the first are named.
-MOST_FEATURES = 10_000
+#: An event has to stay well below what a broker takes: of more features, or columns of a step, the first are named.
+MOST_FEATURES = 4096
+MOST_COLUMNS = 1024
+
+Found = TypeVar("Found")
 
 _log = logging.getLogger(__name__)
 
@@ -70,14 +76,11 @@ def describe_model(
         TrailhouseError: `path` is a local path that is not there.
     """
     stored = _stored(path)
-    try:
-        found = walk(model, _columns_of(example))
-    except Exception:  # noqa: BLE001  a model that cannot be looked into is recorded by its class
-        _log.warning("Model of class %s cannot be looked into; its steps are not recorded", qualified_name(type(model)))
-        found = Walk(model, model, UNKNOWN)
-    own_framework, own_version = framework_of(found.model)
-    own_arguments = arguments if arguments is not None else _arguments_of(found.model)
-    needed = requirements_of([model, found.model], [part.class_name for part in found.steps])
+    found = _looked(lambda: walk(model, _columns_of(example)), Walk(model, model, UNKNOWN))
+    own_framework, own_version = _looked(lambda: framework_of(found.model), ("", ""))
+    own_arguments = arguments if arguments is not None else _looked(lambda: _arguments_of(found.model), {})
+    classes = [part.class_name for part in found.steps]
+    needed = _looked(lambda: requirements_of([model, found.model], classes), [])
     return {
         "model_id": clean_text(model_id),
         "name": clean_text(name),
@@ -90,12 +93,21 @@ def describe_model(
         "digest": stored["digest"],
         "size_bytes": stored["size_bytes"],
         "requirements": sorted({*needed, *(clean_text(str(requirement)) for requirement in requirements or ())}),
-        "input_signature": describe_input(model, example),
-        "output_signature": describe_output(model, example),
+        "input_signature": _looked(lambda: describe_input(model, example), []),
+        "output_signature": _looked(lambda: describe_output(model, example), []),
         "preprocessing": [_step_fields(part) for part in found.steps],
         "features": _features(found, features, importances, dataset_id),
         "step": step,
     }
+
+
+def _looked(look: Callable[[], Found], otherwise: Any) -> Found:
+    """Return what a look at the model finds; a model that raises then is recorded as far as it goes."""
+    try:
+        return look()
+    except Exception as error:  # noqa: BLE001  whatever the user's object does, the run goes on
+        _log.warning("The model cannot be looked into all the way (%s); the rest is recorded", type(error).__name__)
+        return otherwise  # type: ignore[no-any-return]
 
 
 def _stored(path: str | os.PathLike[str] | None) -> dict[str, Any]:
@@ -118,10 +130,7 @@ def _columns_of(example: Any) -> list[str] | None:
 def _arguments_of(model: Any) -> dict[str, Any]:
     config = getattr(model, "save_config", None)  # xgboost.Booster: its configuration is what re-creates it
     if callable(config):
-        try:
-            return {"config": config()}
-        except Exception:  # noqa: BLE001  a booster that is not configured yet
-            return {}
+        return {"config": config()}
     params = getattr(model, "params", None)
     if callable(getattr(model, "model_to_string", None)) and isinstance(params, Mapping):  # lightgbm.Booster
         return {"params": dict(params)}
@@ -134,8 +143,8 @@ def _step_fields(part: Step) -> dict[str, Any]:
         "path": part.path,
         "class_name": part.class_name,
         "settings": part.settings,
-        "input_columns": list(part.input_columns),
-        "output_columns": list(part.output_columns),
+        "input_columns": list(part.input_columns[:MOST_COLUMNS]),
+        "output_columns": list(part.output_columns[:MOST_COLUMNS]),
         "fitted_digest": part.fitted_digest,
     }
 

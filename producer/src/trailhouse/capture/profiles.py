@@ -8,7 +8,7 @@ each value occurs. docs/capture.md says what each figure is.
 from __future__ import annotations
 
 import hashlib
-import logging
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +28,6 @@ __all__ = ["MOST_CATEGORIES", "PROBABILITIES", "SAMPLE_SIZE", "profile_dataset"]
 PROBABILITIES = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
 SAMPLE_SIZE = 4096
 MOST_CATEGORIES = 100
-
-_log = logging.getLogger(__name__)
 
 
 def profile_dataset(
@@ -183,7 +181,8 @@ def quantiles_of(ordered: Any) -> list[dict[str, float]]:
     """Return the quantiles of sorted values: linear interpolation, type 7 of Hyndman & Fan (1996), NumPy's default."""
     if not len(ordered):
         return []
-    values = np.quantile(ordered, PROBABILITIES)
+    half = 1.0 if math.isfinite(float(ordered[-1]) - float(ordered[0])) else 0.5  # the difference must not overflow
+    values = np.quantile(ordered if half == 1.0 else ordered * half, PROBABILITIES) / half
     return [{"probability": p, "value": float(value)} for p, value in zip(PROBABILITIES, values, strict=True)]
 
 
