@@ -6,6 +6,7 @@ Filters on what a run is are answered by the warehouse; metrics come as one summ
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from clickhouse_connect.driver.client import Client
 
-__all__ = ["DEFAULT_GRACE", "STATUSES", "RunList", "check_statuses", "list_runs", "overview", "values_of"]
+__all__ = ["DEFAULT_GRACE", "STATUSES", "RunList", "check_statuses", "list_runs", "overview", "tags_of", "values_of"]
 
 #: How late a run's sign of life may be.
 DEFAULT_GRACE: Final = timedelta(seconds=30)
@@ -304,6 +305,13 @@ def _with_ranks(client: Client, table: pa.Table) -> pa.Table:
 
 def _with_attributes(client: Client, table: pa.Table, now: datetime) -> pa.Table:
     run_ids = table.column("run_id").to_pylist()
-    rows = ask(client, "runs_attributes", now=now, run_ids=run_ids).to_pylist() if run_ids else []
-    tags = {row["run_id"]: sorted(_words(row["held_values"])) for row in rows if row["attribute"] == "tag"}
-    return table.append_column("tags", pa.array([tags.get(run_id, []) for run_id in run_ids], pa.list_(pa.string())))
+    tags = tags_of(client, run_ids, now)
+    return table.append_column("tags", pa.array([tags[run_id] for run_id in run_ids], pa.list_(pa.string())))
+
+
+def tags_of(client: Client, run_ids: Sequence[str], now: datetime) -> defaultdict[str, list[str]]:
+    """Return the tags that each of these runs has at a moment, sorted."""
+    rows = ask(client, "runs_attributes", now=now, run_ids=list(run_ids)).to_pylist() if run_ids else []
+    return defaultdict(
+        list, {row["run_id"]: sorted(_words(row["held_values"])) for row in rows if row["attribute"] == "tag"}
+    )
