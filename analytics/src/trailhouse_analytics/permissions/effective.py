@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trailhouse_analytics.errors import AnalyticsError
 from trailhouse_analytics.permissions.tables import AuditTable, table_of
 from trailhouse_schemas.patterns import matches, overlap
 from trailhouse_schemas.policy import Principal
@@ -27,7 +28,14 @@ def effective_permissions(policy: Policy, principal: str = "") -> AuditTable:
 
 
 def who_can(policy: Policy, action: str, resource: str, others: Iterable[str] = ()) -> AuditTable:
-    """Return all who may do `action` with `resource`, out of those whom a grant names and `others`."""
+    """Return all who may do `action` with `resource`, out of those whom a grant names and `others`.
+
+    Raises:
+        AnalyticsError: it is not one action and one resource that is asked about.
+    """
+    for what, value in (("Action", action), ("Resource", resource)):
+        if not value or "*" in value:
+            raise AnalyticsError(f"{what} {value!r} is not one; ask about a single one, such as read dataset:emea/sales")
     candidates = dict.fromkeys([*map(str, policy.principals()), *others])
     decisions = (policy.decide(name, action, resource) for name in sorted(candidates))
     return table_of(
