@@ -32,7 +32,7 @@ _sequences: Final[defaultdict[str, Iterator[int]]] = defaultdict(itertools.count
 _offsets: Final = itertools.count()
 
 
-def event(model: type[E], **fields: Any) -> E:
+def event(model: type[E], /, **fields: Any) -> E:
     """Make an event: `fields` and, for what they leave out of the envelope, a single rank of a producer `producer-0`.
 
     `sequence` goes on from the producer's last one; `occurred_at` is the first moment of 2026 unless it is given.

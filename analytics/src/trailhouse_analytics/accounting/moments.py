@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from trailhouse_analytics.errors import AnalyticsError
+from trailhouse_analytics.errors import CostInputError
 
 __all__ = ["DAY", "FIRST", "HOUR", "LAST", "SECOND", "from_micros", "to_micros"]
 
@@ -17,9 +17,9 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_micros(moment: datetime) -> int:
-    """Return the microseconds since 1970; raises `AnalyticsError` for a moment without a time zone."""
+    """Return the microseconds since 1970; raises `CostInputError` for a moment without a time zone."""
     if moment.tzinfo is None:
-        raise AnalyticsError(f"Moment {moment.isoformat()} has no time zone; write datetime(…, tzinfo=UTC)")
+        raise CostInputError(f"Moment {moment.isoformat()} has no time zone; write datetime(…, tzinfo=UTC)")
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 

@@ -94,7 +94,7 @@ def prices(client: Client, *, as_of: datetime | None = None) -> list[Price]:
     Each (sku_id, valid_from) is as it was last stated; voided ones are not there.
 
     Raises:
-        AnalyticsError: `as_of` has no time zone.
+        CostInputError: `as_of` has no time zone.
     """
     table = ask(client, "cost_prices", as_of_us=LAST if as_of is None else to_micros(as_of))
     return [_price(row) for row in table.to_pylist()]
