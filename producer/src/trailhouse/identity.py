@@ -86,6 +86,9 @@ def find_place(
     Raises:
         InvalidRunError: rank, world size or attempt are not numbers that fit together.
     """
+    for name, value, least in (("rank", rank, 0), ("world_size", world_size, 1), ("attempt", attempt, 0)):
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+            raise InvalidRunError(f"Argument {name} is {value!r}; give a whole number from {least} on")
     launch = find_launch(environment)
     job = launch.job if not ordinal else launch.job and f"{launch.job}|{ordinal}"
     place = Place(
@@ -95,13 +98,6 @@ def find_place(
         attempt=launch.attempt if attempt is None else attempt,
         launcher=launch.launcher,
     )
-    for name, value, least in (
-        ("rank", place.rank, 0),
-        ("world_size", place.world_size, 1),
-        ("attempt", place.attempt, 0),
-    ):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise InvalidRunError(f"Argument {name} is {value!r}; give a whole number from {least} on")
     if place.rank >= place.world_size:
         raise InvalidRunError(f"Argument rank is {place.rank}, of {place.world_size} processes; give one below that")
     return place

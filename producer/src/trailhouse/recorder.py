@@ -184,7 +184,7 @@ class Recorder:
             else:
                 self.wake.wait(interval)
                 self.wake.clear()
-        self._lost = len(self._pending)
+        self._lost = len(self._pending) + len(self.buffer)
         with on_disk():
             if self._spool is not None:
                 self._spool.close()

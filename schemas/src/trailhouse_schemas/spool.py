@@ -201,17 +201,8 @@ class Spool:
             writer = FileLock(path.with_name(path.name + ".writer"))
             if not writer.acquire():
                 raise SpoolLockedError(f"Spool {path} is being written by another process; use another producer_id")
-            with closing(_connect(path)) as connection:
-                connection.executescript(_TABLES)
-                with connection:
-                    connection.executemany(
-                        "INSERT OR IGNORE INTO meta VALUES (?, ?)",
-                        [
-                            ("format_version", str(FORMAT_VERSION)),
-                            ("producer_id", producer_id),
-                            ("retained", str(int(retained))),
-                        ],
-                    )
+            if not path.exists():
+                _make(path, {"format_version": FORMAT_VERSION, "producer_id": producer_id, "retained": int(retained)})
             spool = cls(path, _connect(path, check_same_thread=check_same_thread))
         except (OSError, sqlite3.Error) as error:
             raise SpoolError(
@@ -425,6 +416,19 @@ class Spool:
             lock.path.unlink(missing_ok=True)
             lock.release()
         return True
+
+
+def _make(path: Path, meta: dict[str, object]) -> None:
+    """Make an empty spool; it has its name only when it is whole, so that nobody opens half of one."""
+    half = path.with_name(path.name + ".new")
+    half.unlink(missing_ok=True)
+    with closing(_connect(half)) as connection:
+        connection.executescript(_TABLES)
+        with connection:
+            connection.executemany(
+                "INSERT INTO meta VALUES (?, ?)", [(name, str(value)) for name, value in meta.items()]
+            )
+    half.rename(path)
 
 
 def _connect(path: Path, *, check_same_thread: bool = True) -> sqlite3.Connection:

@@ -1,0 +1,96 @@
+"""Runs training scripts as processes of their own, and reads what is in the spools that they leave."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fastavro import schemaless_reader
+
+from trailhouse_schemas import wire
+from trailhouse_schemas.spool import Spool, spool_files
+from trailhouse_schemas.versions import by_fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["Spooled", "decode", "producers", "read_spools", "run_script", "start_script"]
+
+#: Nothing of a launcher, a run or a broker comes in from where the tests run.
+_FOREIGN = ("TRAILHOUSE_", "SLURM_", "OMPI_", "PMI", "TORCHELASTIC_", "RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_")
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """One event that lies in a spool, decoded."""
+
+    producer_id: str
+    sequence: int
+    event_type: str
+    fields: dict[str, Any]
+
+
+def decode(value: bytes) -> dict[str, Any]:
+    """Return the fields of a value in single-object encoding."""
+    header = wire.read_header(value)
+    assert header.fingerprint is not None
+    record: Any = schemaless_reader(
+        io.BytesIO(value[header.body_at :]), by_fingerprint(header.fingerprint).parsed, None
+    )
+    return dict(record)
+
+
+def read_spools(directory: Path) -> list[Spooled]:
+    """Return all events in all spools of a directory, each spool in order of sequence."""
+    found = []
+    for path in spool_files(directory):
+        with Spool.open(path) as spool:
+            found += [
+                Spooled(spool.producer_id, e.sequence, e.event_type, decode(e.value))
+                for e in spool.read(limit_events=1_000_000, limit_bytes=1 << 30)
+            ]
+    return found
+
+
+def producers(events: list[Spooled]) -> dict[str, list[Spooled]]:
+    """Return the events by producer."""
+    found: dict[str, list[Spooled]] = {}
+    for event in events:
+        found.setdefault(event.producer_id, []).append(event)
+    return found
+
+
+def start_script(script: str, spool: Path, **environment: str) -> subprocess.Popen[str]:
+    """Start a Python script that imports trailhouse and spools to `spool`."""
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env=_environment(spool, environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run_script(
+    script: str, spool: Path, *, timeout: float = 60, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a Python script to its end; its exit code is for the caller to judge."""
+    process = start_script(script, spool, **environment)
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def _environment(spool: Path, given: Mapping[str, str]) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+    return clean | {"TRAILHOUSE_SPOOL": str(spool), "TRAILHOUSE_HOME": str(spool.parent / "home")} | dict(given)

@@ -1,0 +1,201 @@
+"""From the buffer to the spool: every sequence number is in the spool or counted as dropped."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from producing import producers, read_spools
+from trailhouse.formed import Context, LogCall, Record
+from trailhouse.once import forget_warnings
+from trailhouse.recorder import Recorder
+from trailhouse.settings import ProducerSettings
+from trailhouse_schemas.spool import Spool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from producing import Spooled
+
+CONTEXT = Context("p", "run", 0, 0, 1, "host", "me")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_warnings() -> None:
+    forget_warnings()
+
+
+def recorder(directory: Path, **settings: Any) -> Recorder:
+    """Make a recorder that waits for nothing longer than a test should."""
+    given = {"flush_interval_seconds": 0.02, "finish_timeout_seconds": 5.0}
+    return Recorder(ProducerSettings(**(given | settings)), directory, CONTEXT)
+
+
+def call(value: float, **metrics: float) -> LogCall:
+    """Make a call with one metric, or more."""
+    return LogCall(time.monotonic_ns(), CONTEXT, {"a": value} | metrics, None, "", "", "", None)
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
+    """Wait until `condition` holds."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.005)
+
+
+def finish(made: Recorder) -> int:
+    """Stop a recorder; return what it could not write."""
+    return made.stop(time.monotonic() + 10)
+
+
+def check_account(events: list[Spooled]) -> None:
+    """Hold the spool against the last heartbeat: emitted = in the spool + dropped, and the end is the end."""
+    last = events[-1]
+    assert (last.event_type, last.fields["phase"]) == ("heartbeat_sent", "finished")
+    assert last.fields["events_emitted"] == last.sequence + 1
+    assert last.fields["events_emitted"] == len(events) + last.fields["events_dropped"]
+    assert last.fields["next_due_at"] is None
+    assert [e.sequence for e in events] == sorted({e.sequence for e in events})
+    assert all(e.fields["sequence"] == e.sequence and e.fields["producer_id"] == e.producer_id for e in events)
+
+
+def test_sequences_have_no_holes_when_nothing_is_dropped(tmp_path: Path) -> None:
+    """0, 1, 2, … from the first heartbeat to the last."""
+    made = recorder(tmp_path)
+    for i in range(1_000):
+        made.append(call(float(i)))
+    assert finish(made) == 0
+    events = read_spools(tmp_path)
+    check_account(events)
+    assert [e.sequence for e in events] == list(range(len(events)))
+    assert [p["value"] for e in events for p in e.fields.get("points", [])] == [float(i) for i in range(1_000)]
+
+
+def test_a_dropped_call_leaves_a_hole_and_is_counted(tmp_path: Path) -> None:
+    """600 points that were dropped are the places of three records, and 600 points."""
+    made = recorder(tmp_path)
+    made.append(call(1.0))
+    for _ in range(600):
+        made.drop(1)
+    wait_for(lambda: made.counts.points_dropped == 600)
+    made.append(call(2.0))
+    assert finish(made) == 0
+    events = read_spools(tmp_path)
+    check_account(events)
+    last = events[-1].fields
+    assert (last["points_dropped"], last["events_dropped"]) == (600, last["events_emitted"] - len(events))
+    assert last["events_dropped"] >= 3
+
+
+def test_an_event_that_cannot_be_encoded_leaves_a_hole_and_is_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One bad event is one hole; those around it are in the spool."""
+    made = recorder(tmp_path)
+    made.append(call(1.0))
+    made.append(Record("run_finished", {"status": 7}))
+    made.append(call(2.0))
+    assert finish(made) == 0
+    events = read_spools(tmp_path)
+    check_account(events)
+    assert events[-1].fields["events_dropped"] == 1
+    assert "a run_finished event cannot be encoded" in caplog.text
+
+
+def test_events_wait_while_the_disk_fails_and_are_all_there_when_it_is_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file where the directory should be, then a directory: one warning, no event lost."""
+    directory = tmp_path / "spool"
+    directory.write_text("in the way")
+    made = recorder(directory)
+    for i in range(10):
+        made.append(call(float(i)))
+    wait_for(lambda: "cannot be written" in caplog.text)
+    wait_for(lambda: made._back_off_seconds > 0.2)
+    directory.unlink()
+    for i in range(10, 20):
+        made.append(call(float(i)))
+    assert finish(made) == 0
+    events = read_spools(directory)
+    check_account(events)
+    assert [p["value"] for e in events for p in e.fields.get("points", [])] == [float(i) for i in range(20)]
+    assert caplog.text.count("cannot be written") == 1
+
+
+def test_a_disk_that_stays_away_costs_the_events_but_not_the_process(tmp_path: Path) -> None:
+    """The end comes after the time-out at the latest, and says how many events are lost."""
+    directory = tmp_path / "spool"
+    directory.write_text("in the way")
+    made = recorder(directory, finish_timeout_seconds=0.5)
+    made.append(call(1.0))
+    began = time.monotonic()
+    assert finish(made) >= 2  # the first heartbeat and the metric
+    assert time.monotonic() - began < 5
+
+
+def test_two_threads_that_log_lose_nothing(tmp_path: Path) -> None:
+    """Every point of both is there, once, and each thread's in order."""
+    made = recorder(tmp_path)
+
+    def log(thread: int) -> None:
+        for i in range(2_000):
+            made.append(call(float(thread * 10_000 + i)))
+
+    threads = [threading.Thread(target=log, args=(n,)) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert finish(made) == 0
+    events = read_spools(tmp_path)
+    check_account(events)
+    values = [p["value"] for e in events for p in e.fields.get("points", [])]
+    assert [v for v in values if v < 10_000] == [float(i) for i in range(2_000)]
+    assert [v for v in values if v >= 10_000] == [float(10_000 + i) for i in range(2_000)]
+
+
+def test_a_full_buffer_never_refuses_what_is_no_metric(tmp_path: Path) -> None:
+    """The end of a run is recorded however much is logged."""
+    made = recorder(tmp_path, buffer_calls=1)
+    made.append(call(1.0))
+    for _ in range(10):
+        made.append(Record("parameters_logged", {**_envelope(), "parameters": {"eta": "1"}}))
+    assert finish(made) == 0
+    assert sum(e.event_type == "parameters_logged" for e in read_spools(tmp_path)) == 10
+
+
+def test_a_heartbeat_says_what_was_emitted_and_when_the_next_is_due(tmp_path: Path) -> None:
+    """Started, alive every interval, finished: each with the number of events up to itself."""
+    made = recorder(tmp_path, heartbeat_interval_seconds=0.05)
+    made.append(call(1.0))
+    wait_for(lambda: made.counts.sequence >= 5)
+    assert finish(made) == 0
+    events = read_spools(tmp_path)
+    beats = [e for e in events if e.event_type == "heartbeat_sent"]
+    assert [b.fields["phase"] for b in beats] == ["started", *["alive"] * (len(beats) - 2), "finished"]
+    assert all(b.fields["events_emitted"] == b.sequence + 1 for b in beats)
+    assert all(b.fields["next_due_at"] > b.fields["occurred_at"] for b in beats[:-1])
+
+
+def test_the_spool_is_free_when_its_producer_has_finished(tmp_path: Path) -> None:
+    """Whoever drains it may remove it then, and not before."""
+    made = recorder(tmp_path)
+    made.append(call(1.0))
+    wait_for(lambda: list(tmp_path.glob("*.spool")))
+    (path,) = tmp_path.glob("*.spool")
+    with Spool.open(path) as spool:
+        assert not spool.writer_lock.acquire()
+    finish(made)
+    with Spool.open(path) as spool:
+        assert spool.writer_lock.acquire()
+    assert len(producers(read_spools(tmp_path))) == 1
+
+
+def _envelope() -> dict[str, Any]:
+    return {"occurred_at": 1, **CONTEXT.envelope()}
