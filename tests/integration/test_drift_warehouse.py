@@ -42,7 +42,8 @@ def store(warehouse: Warehouse, frame: pd.DataFrame, *, published_at: datetime =
 def windows(warehouse: Warehouse, shifts: list[float]) -> None:
     """Store one window a day from 1 March on."""
     for i, shift in enumerate(shifts):
-        store(warehouse, data(100 + i, shift=shift), window_start=START + i * DAY, window_end=START + (i + 1) * DAY)
+        window = {"window_start": START + i * DAY, "window_end": START + (i + 1) * DAY}
+        store(warehouse, data(100 + i, shift=shift), version=f"day {i}", **window)
 
 
 def test_two_versions_are_compared(warehouse: Warehouse) -> None:
@@ -68,13 +69,15 @@ def test_without_a_version_the_one_published_last_is_meant(warehouse: Warehouse)
 
 
 def test_windows_within_a_stretch_are_merged(warehouse: Warehouse) -> None:
-    """Begin included, end excluded; the version's profile is none of them."""
+    """Begin included, end excluded, each of a version of its own; the version's profile is none of them."""
     store(warehouse, data(1, rows=2000), version="1")
     windows(warehouse, [0, 0, 1.5])
     reference = drift.from_warehouse(warehouse.client, "ns/d", version="1")
     quiet = drift.from_warehouse(warehouse.client, "ns/d", window=(START, START + 2 * DAY))
     moved = drift.from_warehouse(warehouse.client, "ns/d", window=(START + 2 * DAY, START + 3 * DAY))
     assert (quiet.rows, moved.rows) == (800, 400)
+    named = drift.from_warehouse(warehouse.client, "ns/d", version="day 1", window=(START, START + 3 * DAY))
+    assert named.rows == 400
     assert drift.compare(reference, quiet).verdict is Verdict.NO_DRIFT
     assert drift.compare(reference, moved).verdict is Verdict.DRIFT
 

@@ -50,7 +50,7 @@ def from_warehouse(
     Args:
         client: The warehouse, from `trailhouse_schemas.warehouse.connect`.
         dataset_id: The dataset: namespace and name, as namespace/name.
-        version: Its version; empty for the one profiled last.
+        version: Its version; empty for the one profiled last, and for windows of any.
         window: Begin (included) and end (excluded): all windows that lie in between, instead of a version.
         digest: Only profiles of data with this digest.
         split: Its split; None for the whole, or for the only split there is.
@@ -77,7 +77,7 @@ def from_warehouse(
         client,
         "drift_profiles",
         dataset_id=dataset_id,
-        version=chosen.version,
+        version=version if window else chosen.version,
         digest=digest,
         split=chosen.split,
         segment_keys=sorted(chosen.segment),
@@ -105,7 +105,7 @@ def choose(
     """
     if not known:
         raise DriftInputError(f"Dataset {dataset_id!r} has no profiles; make one with run.profile_dataset")
-    fitting = _of_window(known, dataset_id, window) if window else _of_version(known, dataset_id, version)
+    fitting = _of_window(known, dataset_id, window, version) if window else _of_version(known, dataset_id, version)
     splits = list(dict.fromkeys(profile.split for profile in fitting))
     wanted = _one(dataset_id, "split", splits, split)
     fitting = [profile for profile in fitting if profile.split == wanted]
@@ -113,12 +113,6 @@ def choose(
     asked = None if segment is None else _segment_text(segment)
     part = _one(dataset_id, "segment", segments, asked)
     fitting = [profile for profile in fitting if _segment_text(profile.segment) == part]
-    versions = {profile.version for profile in fitting}
-    if window and len(versions) > 1 and version not in versions:
-        raise DriftInputError(
-            f"The windows of dataset {dataset_id!r} are of several versions ({wording.listed(sorted(versions))}); "
-            "ask for a stretch with one"
-        )
     return fitting[-1]
 
 
@@ -136,9 +130,11 @@ def _of_version(known: Sequence[KnownProfile], dataset_id: str, version: str) ->
     return fitting
 
 
-def _of_window(known: Sequence[KnownProfile], dataset_id: str, window: tuple[datetime, datetime]) -> list[KnownProfile]:
+def _of_window(
+    known: Sequence[KnownProfile], dataset_id: str, window: tuple[datetime, datetime], version: str
+) -> list[KnownProfile]:
     start, end = window
-    windows = [profile for profile in known if profile.window is not None]
+    windows = [p for p in known if p.window is not None and version in {"", p.version}]
     if not windows:
         raise DriftInputError(f"Dataset {dataset_id!r} has no profiles of windows; ask for a version of it")
     fitting = [p for p in windows if p.window is not None and start <= p.window[0] and p.window[1] <= end]
