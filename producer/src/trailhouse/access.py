@@ -1,9 +1,9 @@
 """Asks for permission before something is done: decided against the current grants, recorded, and denied in doubt.
 
 `authorize` never raises and never lets anything through because something is broken: where the grants cannot be known
-(no source, one that cannot be read, one that was last read too long ago, a statement that is not understood) it denies
-and says why. Grants are read again when they are older than TRAILHOUSE_PERMISSION_REFRESH_SECONDS; a grant that was
-revoked meanwhile may count until then.
+(no source, one that could not be read for too long, a statement that is lost or not understood) it denies and says why.
+Grants are read again when they are older than TRAILHOUSE_PERMISSION_REFRESH_SECONDS; a grant that was revoked by another
+process meanwhile may count until then.
 
 This is a door for programs that go through it. What keeps others out are the rights on the data itself.
 """
@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from trailhouse.api import current_run, emit
-from trailhouse.errors import PermissionDeniedError, PolicyUnknownError
+from trailhouse.errors import PermissionDeniedError, PolicyUnavailableError, PolicyUnknownError
 from trailhouse.once import warn_once
 from trailhouse.policy_sources import source_of
 from trailhouse.settings import ProducerSettings
@@ -111,9 +111,11 @@ class _Grants:
             else:
                 self._read_at, self._policy = self._tried_at, None
         if self._changes is None:
-            raise self._error
+            raise self._error.with_traceback(None)
         age = _seconds() - self._read_at
         if self._tried_at > self._read_at:
+            if not isinstance(self._error, PolicyUnavailableError):
+                raise self._error.with_traceback(None)
             if age >= settings.permission_max_age_seconds:
                 raise PolicyUnknownError(f"{self._error}; what was read {age:.0f} s ago is too old")
             warn_once(f"{self._error}; decided by what was read before", key=("stale grants", str(self._error)))

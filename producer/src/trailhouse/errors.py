@@ -18,6 +18,7 @@ __all__ = [
     "InvalidEventError",
     "InvalidRunError",
     "PermissionDeniedError",
+    "PolicyUnavailableError",
     "PolicyUnknownError",
     "ProducerError",
 ]
@@ -50,6 +51,10 @@ class PermissionDeniedError(ProducerError, PermissionError):
 
 class PolicyUnknownError(ProducerError):
     """The current grants cannot be known, so nothing can be allowed."""
+
+
+class PolicyUnavailableError(PolicyUnknownError):
+    """The current grants cannot be read at the moment; what was read not long ago may still count."""
 
 
 class GrantError(ProducerError, ValueError):

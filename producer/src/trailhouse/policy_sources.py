@@ -2,7 +2,8 @@
 
 Both promise the same: `read` returns every statement about permissions that was ever published, in order of
 publication, or raises `PolicyUnknownError`. A source that cannot be sure to know all of them raises: a statement that
-is missed could be a deny.
+is missed could be a deny. `PolicyUnavailableError` says that trying again may help, and that nothing is wrong with what
+was read before.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from fastavro import parse_schema, schemaless_reader
 
-from trailhouse.errors import PolicyUnknownError
+from trailhouse.errors import PolicyUnavailableError, PolicyUnknownError
 from trailhouse.forking import on_disk
 from trailhouse_schemas.catalogue import by_model
-from trailhouse_schemas.errors import DecodeError, SpoolError
+from trailhouse_schemas.errors import DecodeError, RegistryUnavailableError, SpoolError
 from trailhouse_schemas.events import PermissionChanged
 from trailhouse_schemas.policy import PermissionChange
 from trailhouse_schemas.spool import Spool, spool_files
@@ -75,21 +76,22 @@ class SpoolPolicySource:
         try:
             mode = self.directory.stat().st_mode
         except OSError as error:
-            raise PolicyUnknownError(
+            raise PolicyUnavailableError(
                 f"Grants are not known: directory {self.directory} cannot be read ({error.strerror}); "
                 "give one with 'trailhouse grant', or set TRAILHOUSE_HOME"
             ) from error
-        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-            raise PolicyUnknownError(
-                f"Grants are not to be trusted: everybody may write to {self.directory}; take that right away"
-            )
+        _refuse_if_open_to_all(self.directory, mode)
         found = []
         for path in spool_files(self.directory):
             try:
+                _refuse_if_open_to_all(path, path.stat().st_mode)
                 with on_disk():
                     producer_id, events = _permission_events(path)
             except (SpoolError, sqlite3.Error, KeyError, OSError) as error:
-                raise PolicyUnknownError(f"Grants are not known: spool {path} cannot be read ({error})") from error
+                busy = isinstance(error.__cause__ or error, (sqlite3.OperationalError, OSError))
+                raise (PolicyUnavailableError if busy else PolicyUnknownError)(
+                    f"Grants are not known: spool {path} cannot be read ({error})"
+                ) from error
             for event in events:
                 place = f"{producer_id}:{event.sequence}"
                 if place not in self._ignored:
@@ -98,6 +100,13 @@ class SpoolPolicySource:
                         ((event.appended_us, producer_id, event.sequence), _change(event.value, moment, place))
                     )
         return [change for _, change in sorted(found, key=lambda item: item[0])]
+
+
+def _refuse_if_open_to_all(path: Path, mode: int) -> None:
+    if mode & stat.S_IWOTH:
+        raise PolicyUnknownError(
+            f"Grants are not to be trusted: everybody may write to {path}; take that right away (chmod o-w)"
+        )
 
 
 def _permission_events(path: Path) -> tuple[str, list[SpooledEvent]]:
@@ -143,7 +152,7 @@ class KafkaPolicySource:
         try:
             return self._read(consumer, time.monotonic() + self._timeout_seconds)
         except KafkaException as error:
-            raise PolicyUnknownError(
+            raise PolicyUnavailableError(
                 f"Grants are not known: Kafka at {self.bootstrap_servers} says {error.args[0].str()}; "
                 "start it, or set TRAILHOUSE_KAFKA"
             ) from error
@@ -210,7 +219,7 @@ class KafkaPolicySource:
 def _left(deadline: float) -> float:
     left = deadline - time.monotonic()
     if left <= 0:
-        raise PolicyUnknownError(
+        raise PolicyUnavailableError(
             "Grants are not known: Kafka did not answer in time; start it, or set TRAILHOUSE_PERMISSION_TIMEOUT_SECONDS"
         )
     return left
@@ -222,6 +231,8 @@ def _change(
     """Decode one statement; raises `PolicyUnknownError`."""
     try:
         return PermissionChange.from_fields(_fields(value, registry), published_at)
+    except RegistryUnavailableError as error:
+        raise PolicyUnavailableError(f"Grants are not known: {error}") from error
     except Exception as error:
         raise PolicyUnknownError(
             f"Grants are not known: statement {place} cannot be read ({' '.join(str(error).split())[:300]}); "

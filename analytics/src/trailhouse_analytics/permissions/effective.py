@@ -35,7 +35,7 @@ def who_can(policy: Policy, action: str, resource: str, others: Iterable[str] = 
     """
     for what, value in (("Action", action), ("Resource", resource)):
         if not value or "*" in value:
-            raise AnalyticsError(f"{what} {value!r} is not one; ask about a single one, such as read dataset:emea/sales")
+            raise AnalyticsError(f"{what} {value!r} is not one; ask about one, such as read dataset:emea/sales")
     candidates = dict.fromkeys([*map(str, policy.principals()), *others])
     decisions = (policy.decide(name, action, resource) for name in sorted(candidates))
     return table_of(
