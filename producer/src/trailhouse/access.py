@@ -2,8 +2,8 @@
 
 `authorize` never raises and never lets anything through because something is broken: where the grants cannot be known
 (no source, one that could not be read for too long, a statement that is lost or not understood) it denies and says why.
-Grants are read again when they are older than TRAILHOUSE_PERMISSION_REFRESH_SECONDS; a grant that was revoked by another
-process meanwhile may count until then.
+Grants are read again when they are older than TRAILHOUSE_PERMISSION_REFRESH_SECONDS; what another process revoked
+meanwhile may count until then.
 
 This is a door for programs that go through it. What keeps others out are the rights on the data itself.
 """
