@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import random
 import subprocess
@@ -228,6 +229,44 @@ def test_without_arrow_plain_data_has_the_same_digest(monkeypatch: pytest.Monkey
     monkeypatch.setattr(tables, "arrow", lambda: None)
     assert expected == digest(frame)
     assert expected == digest(values)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pd.DataFrame({"a": pd.array([1, None], "Int64")}),
+        pd.DataFrame({"a": pd.array(["x", None], "string")}),
+        pd.DataFrame({"a": pd.period_range("2024-01", periods=2, freq="M")}),
+        pd.DataFrame({"a": pd.interval_range(0, 2)}),
+        pd.DataFrame({"a": pd.arrays.SparseArray([0, 0, 1])}),
+        pd.DataFrame([[1, 2]], columns=["a", "a"]),
+        pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([("a", "b"), ("a", "c")])),
+        pl.DataFrame({"a": pl.Series(["x", None], dtype=pl.Enum(["x"]))}),
+        pl.DataFrame({"a": pl.Series([[1, 2], None], dtype=pl.Array(pl.Int64, 2))}),
+        pl.DataFrame({"a": pl.Series([1], dtype=pl.Int128)}),
+        pa.table({"a": pa.array([[("k", 1)], None], pa.map_(pa.string(), pa.int64()))}),
+        pa.table({"a": pa.array([[1, 2], None], pa.list_view(pa.int64()))}),
+        pa.table({"a": pa.RunEndEncodedArray.from_arrays([2, 3], [1, 2])}),
+        pa.table({"a": pa.array([2**62], pa.timestamp("s"))}),
+        pa.table({"a": pa.array([(1, 2, 3)], pa.month_day_nano_interval())}),
+        np.ma.array([1.0, 2.0], mask=[False, True]),
+        np.array(["2024", "NaT"], "M8[Y]"),
+        np.array([1j, 2]),
+        np.array([1.5, None], dtype=object),
+    ],
+    ids=lambda data: f"{type(data).__module__.partition('.')[0]}",
+)
+def test_rarer_types_have_a_digest_too(data: Any) -> None:
+    """The same each time, and it depends on the content."""
+    assert digest(data).startswith("table1:")
+    assert digest(data) == digest(copy.deepcopy(data))
+    assert digest(data) != digest(data[:0])
+
+
+def test_memory_that_nobody_set_is_not_digested() -> None:
+    """The padding of extended doubles, and the addresses of objects in Polars."""
+    assert digest(np.array([1.5], "longdouble")) == ""
+    assert digest(pl.DataFrame({"a": pl.Series([object()], dtype=pl.Object)})) == ""
 
 
 def test_objects_have_no_digest_and_do_no_harm() -> None:

@@ -88,6 +88,8 @@ def _little(values: Any) -> Any:
 
 def _add_numpy(digest: _Hash, values: Any) -> None:
     kind = values.dtype.kind
+    if kind in "fc" and values.dtype.name in {"longdouble", "clongdouble", "float128", "complex256", "float96"}:
+        raise _NoBytesError  # what pads an extended double is not set
     if values.ndim > 1:
         digest.update(f"tensor {values.shape[1:]}\n".encode())
         values = values.reshape(-1)
@@ -191,19 +193,25 @@ def _add_objects(digest: _Hash, values: Any) -> None:
     digest.update(b"".join(encoded))
 
 
-def _add_arrow(digest: _Hash, kind: Any, chunks: list[Any]) -> None:  # noqa: C901  one case a type
+def _add_arrow(digest: _Hash, kind: Any, chunks: list[Any]) -> None:  # noqa: C901, PLR0912  one case a type
     import pyarrow as pa  # noqa: PLC0415  loaded already, since there is an array of it
+    import pyarrow.compute as pc  # noqa: PLC0415  loaded already, since there is an array of it
 
     types = pa.types
     if isinstance(kind, pa.BaseExtensionType):
         _add_arrow(digest, kind.storage_type, [chunk.storage for chunk in chunks])
     elif types.is_dictionary(kind):
         _add_arrow(digest, kind.value_type, [chunk.dictionary_decode() for chunk in chunks])
+    elif types.is_run_end_encoded(kind):
+        _add_arrow(digest, kind.value_type, [pc.run_end_decode(chunk) for chunk in chunks])
+    elif types.is_list_view(kind) or types.is_large_list_view(kind):
+        wide = pa.large_list(kind.value_type)
+        _add_arrow(digest, wide, [chunk.cast(wide) for chunk in chunks])
     elif types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind):
         name = arrow_type_name(kind.to_pandas_dtype()(0).dtype)
         _add_fixed(digest, name, [_numbers(chunk) for chunk in chunks], [_nulls(chunk) for chunk in chunks])
-    elif types.is_date32(kind):
-        days = [_numbers(chunk.cast(pa.int32())) for chunk in chunks]
+    elif types.is_date(kind):
+        days = [_numbers(chunk.cast(pa.date32()).cast(pa.int32())) for chunk in chunks]
         _add_fixed(digest, "date32[day]", days, [_nulls(chunk) for chunk in chunks])
     elif types.is_timestamp(kind) or types.is_duration(kind) or types.is_time(kind):
         family = str(kind).partition("[")[0].replace("time32", "time").replace("time64", "time")

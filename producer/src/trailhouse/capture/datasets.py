@@ -125,7 +125,7 @@ def _from_memory(data: Any, digest: str | None) -> dict[str, Any]:
     if table is None:
         return _known(digest) | {
             "format": "" if data is None else qualified_name(type(data)),
-            "rows": len(data) if hasattr(data, "__len__") else None,
+            "rows": _length_of(data),
             "size_bytes": None,
             "columns": [],
         }
@@ -135,6 +135,13 @@ def _from_memory(data: Any, digest: str | None) -> dict[str, Any]:
         "size_bytes": table.size_bytes if table.size_bytes >= 0 else None,
         "columns": table.columns,
     }
+
+
+def _length_of(data: Any) -> int | None:
+    try:
+        return None if isinstance(data, tuple) else len(data)
+    except Exception:  # noqa: BLE001  it has none, or will not tell
+        return None
 
 
 def _known(digest: str | None) -> dict[str, Any]:

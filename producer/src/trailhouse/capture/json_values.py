@@ -24,6 +24,7 @@ from enum import Enum
 from fractions import Fraction
 from pathlib import PurePath
 from typing import Any
+from uuid import UUID
 
 __all__ = [
     "as_json_text",
@@ -174,7 +175,7 @@ class _Encoder:
             return self._tagged(f"${type(value).__name__}", value.isoformat())
         if isinstance(value, timedelta):
             return self._tagged("$timedelta", value.total_seconds())
-        if isinstance(value, Decimal | Fraction):
+        if isinstance(value, Decimal | Fraction | UUID):
             return self._tagged(f"${type(value).__name__}", str(value))
         if isinstance(value, complex):
             return self._tagged("$complex", str(value))

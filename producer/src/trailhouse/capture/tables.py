@@ -154,6 +154,8 @@ def _from_pandas(data: Any) -> Table | None:
 
 
 def _pandas_column(name: str, series: Any) -> Column:
+    if type(series.dtype).__name__ == "SparseDtype":
+        return _object_column(name, series.to_numpy())
     if library_of(series.dtype) == "numpy" and series.dtype.kind in "biufcmM":
         return _numpy_column(name, series.to_numpy(copy=False))
     return _any_column(name, series, lambda: series.to_numpy(dtype=object))
@@ -169,10 +171,20 @@ def _from_polars(data: Any) -> Table | None:
         data = data.to_frame()
     if not hasattr(data, "get_columns"):
         return None
-    if arrow() is not None:
-        return replace(_from_arrow_table(data.to_arrow()), format="polars")
-    columns = [_object_column(series.name, series.to_numpy()) for series in data.get_columns()]
+    columns = [_polars_column(series) for series in data.get_columns()]
     return Table("polars", int(data.height), int(data.estimated_size()), columns)
+
+
+def _polars_column(series: Any) -> Column:
+    pa = arrow()
+    if pa is None:
+        return _object_column(series.name, series.to_numpy())
+    if str(series.dtype) == "Object":  # Arrow would get the objects' addresses
+        return _any_column(series.name, series.to_list())
+    try:
+        return _arrow_column(series.name, pa.chunked_array([series.to_arrow()]))
+    except pa.ArrowException:  # a type that Arrow does not have, such as Int128
+        return _any_column(series.name, series.to_list())
 
 
 def _from_arrow(data: Any) -> Table | None:
@@ -201,6 +213,8 @@ def _from_arrow_table(table: Any) -> Table:
 def _from_numpy(data: Any) -> Table | None:
     if not hasattr(data, "dtype") or not hasattr(data, "ndim") or data.ndim == 0:
         return None
+    if type(data).__name__ == "matrix":
+        data = data.A
     if data.dtype.names:
         columns = [_object_column(name, data[name]) for name in data.dtype.names]
     elif data.ndim == 2:  # noqa: PLR2004  rows and columns
@@ -285,6 +299,8 @@ def _numpy_column(name: Any, values: Any) -> Column:
 
 
 def _object_column(name: Any, values: Any) -> Column:
+    if hasattr(values, "mask") and hasattr(values, "filled"):  # a masked array: what is masked is missing
+        return _any_column(name, values.tolist()) if values.ndim == 1 else _numpy_column(name, values.filled())
     if values.dtype.kind in "biufcmM" or values.ndim > 1:
         return _numpy_column(name, values)
     return _any_column(name, values)
