@@ -5,14 +5,13 @@ A server that cannot be had here skips the tests that ask for it, with the reaso
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from servers.missing import cannot_have
 from servers.topics import Topics
-from servers.warehouses import HttpOverChdb, Warehouse, new_warehouse
+from servers.warehouses import HttpOverChdb, Warehouse, fresh
 from trailhouse_cli.errors import ServerMissingError
 from trailhouse_cli.servers.discovery import find_clickhouse, find_kafka, find_registry
 from trailhouse_schemas.settings import Settings
@@ -103,14 +102,14 @@ def clickhouse(_servers: list[Server]) -> ClickHouseServer:
 @pytest.fixture
 def warehouse(chdb_directory: Path) -> Iterator[Warehouse]:
     """A fresh, migrated database in this process: `.url`, `.client`, `.database`, `.count(table)`."""
-    with _fresh(chdb_directory) as made:
+    with fresh(chdb_directory) as made:
         yield made
 
 
 @pytest.fixture
 def server_warehouse(clickhouse: ClickHouseServer) -> Iterator[Warehouse]:
     """The same on a server, which other processes can open too."""
-    with _fresh(clickhouse) as made:
+    with fresh(clickhouse) as made:
         yield made
 
 
@@ -119,11 +118,3 @@ def any_warehouse(request: pytest.FixtureRequest) -> Warehouse:
     """Either of them: what holds for one holds for the other."""
     name = {"embedded": "warehouse", "server": "server_warehouse"}[request.param]
     return cast("Warehouse", request.getfixturevalue(name))
-
-
-@contextmanager
-def _fresh(where: Path | ClickHouseServer) -> Iterator[Warehouse]:
-    made = new_warehouse(where, Settings().warehouse_password.get_secret_value())
-    yield made
-    made.client.command("DROP DATABASE {d:Identifier}", {"d": made.database})
-    made.client.close()

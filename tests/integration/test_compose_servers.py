@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import zipfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,19 +18,32 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # t
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
 from servers.missing import cannot_have
+from servers.warehouses import fresh
 from trailhouse_cli.errors import ServerMissingError
 from trailhouse_cli.servers.cache import fetched
 from trailhouse_cli.servers.containers import broker_variable
 from trailhouse_cli.servers.kafka import BROKER_PROPERTIES, JarKafka
+from trailhouse_cli.servers.process import free_port
 from trailhouse_cli.servers.registry import JarRegistry
+from trailhouse_cli.servers.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from servers.topics import Topics
+    from trailhouse_cli.servers.clickhouse import ClickHouseServer
     from trailhouse_cli.servers.kafka import KafkaServer
+    from trailhouse_cli.servers.registry import RegistryServer
 
 pytestmark = [pytest.mark.kafka, pytest.mark.registry]
 
+#: A training script.
+_RUN = """
+import trailhouse
+with trailhouse.start_run(project="compose", name="run") as run:
+    for step in range(10):
+        run.log({"loss": 1 / (step + 1)}, step=step)
+"""
 _COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
 _SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(_COMPOSE.read_text())["services"]
 #: Where the container's own addresses and directories are; the starter has others.
@@ -103,3 +120,36 @@ def test_schemas_outlive_a_killed_registry(broker: JarKafka) -> None:
         assert json.loads(kept.schema_str or "")["name"] == "Kept"
     finally:
         registry.close()
+
+
+def test_the_collector_as_compose_starts_it_lands_what_a_run_logs(
+    kafka: KafkaServer, registry: RegistryServer, clickhouse: ClickHouseServer, topics: Topics, tmp_path: Path
+) -> None:
+    """With its command, its settings and its health check; asked to end, it ends in order."""
+    topics.create_catalogue()
+    with fresh(clickhouse) as warehouse:
+        port = str(free_port())
+        places = {
+            "TRAILHOUSE_KAFKA": kafka.bootstrap_servers,
+            "TRAILHOUSE_REGISTRY": registry.url,
+            "TRAILHOUSE_WAREHOUSE": warehouse.url,
+            "TRAILHOUSE_WAREHOUSE_PASSWORD": "",
+            "TRAILHOUSE_COLLECT_METRICS_PORT": port,
+        }
+        environment = os.environ | _environment("collector") | places | {"TRAILHOUSE_HOME": str(tmp_path)}
+        program = Path(sys.executable).with_name("trailhouse")
+        subprocess.run([program, *_SERVICES["schemas"]["command"]], env=environment, check=True, timeout=120)
+        subprocess.run([sys.executable, "-c", _RUN], env=environment, check=True, timeout=120)
+        with ExitStack() as ending:
+            collector = subprocess.Popen([program, *_SERVICES["collector"]["command"]], env=environment)
+            ending.callback(collector.wait)
+            ending.callback(collector.kill)
+            assert wait_until(lambda: warehouse.count("run_finished") == 1, seconds=60)
+            assert wait_until(lambda: warehouse.count("metrics_logged") == 10, seconds=60)
+            _, python, *arguments = _SERVICES["collector"]["healthcheck"]["test"]
+            assert python == "python"
+            check = [sys.executable, *(argument.replace("9464", port) for argument in arguments)]
+            assert subprocess.run(check, check=False, timeout=30).returncode == 0
+            collector.terminate()
+            assert collector.wait(60) == 0
+        assert warehouse.count("dead_letters") == 0

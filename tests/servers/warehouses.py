@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import sys
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trailhouse_cli.servers.clickhouse import answers
 from trailhouse_cli.servers.process import HOST, OwnedProcess, free_port, new_directory
+from trailhouse_schemas.settings import Settings
 from trailhouse_schemas.warehouse import connect, migrate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from trailhouse_cli.servers.clickhouse import ClickHouseServer
 
-__all__ = ["HttpOverChdb", "Warehouse", "new_warehouse"]
+__all__ = ["HttpOverChdb", "Warehouse", "fresh", "new_warehouse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,15 @@ def new_warehouse(where: Path | ClickHouseServer, password: str = "") -> Warehou
     client = connect(url, password=password, create=True)
     migrate(client)
     return Warehouse(url, database, client)
+
+
+@contextmanager
+def fresh(where: Path | ClickHouseServer) -> Iterator[Warehouse]:
+    """Lend such a database, and drop it."""
+    made = new_warehouse(where, Settings().warehouse_password.get_secret_value())
+    yield made
+    made.client.command("DROP DATABASE {d:Identifier}", {"d": made.database})
+    made.client.close()
 
 
 class HttpOverChdb:

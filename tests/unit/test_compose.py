@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import click
 import pytest
 import yaml
 
 from trailhouse_cli.main import COMMANDS
 from trailhouse_cli.servers.containers import CLICKHOUSE_IMAGE, KAFKA_IMAGE, REGISTRY_IMAGE
+from trailhouse_consumer.settings import CollectorSettings
 from trailhouse_schemas.settings import Settings
 from trailhouse_schemas.warehouse import parse_url
 
@@ -29,8 +32,8 @@ def _ports(service: str) -> set[str]:
 
 
 def test_the_services_are_those_of_the_design() -> None:
-    """A broker, a registry, a warehouse, and the collector after its migrations."""
-    assert set(_SERVICES) == {"kafka", "registry", "clickhouse", "migrate", "collector"}
+    """A broker, a registry, a warehouse, and the collector after the schemas."""
+    assert set(_SERVICES) == {"kafka", "registry", "clickhouse", "schemas", "collector"}
 
 
 def test_every_service_waits_for_services_that_are_there() -> None:
@@ -42,9 +45,12 @@ def test_every_service_waits_for_services_that_are_there() -> None:
                 assert "healthcheck" in _SERVICES[other], f"{name} waits for {other}"
 
 
-def test_every_server_has_a_health_check_with_bounds() -> None:
-    """No health check runs for ever, and none gives up while a server starts."""
-    for name in ("kafka", "registry", "clickhouse"):
+def test_every_service_has_a_health_check_with_bounds() -> None:
+    """No health check runs for ever, and none gives up while a server starts; only what ends by itself has none."""
+    ending = {other for service in _SERVICES.values() for other, how in service.get("depends_on", {}).items()
+              if how["condition"] == "service_completed_successfully"}  # fmt: skip
+    assert ending == {"schemas"}
+    for name in set(_SERVICES) - ending:
         check = _SERVICES[name]["healthcheck"]
         assert {"test", "interval", "timeout", "retries", "start_period"} == set(check)
         assert check["test"][0] == "CMD"
@@ -74,7 +80,6 @@ def test_no_password_has_a_default() -> None:
     assert set(passwords) == {
         "clickhouse.CLICKHOUSE_PASSWORD",
         "collector.TRAILHOUSE_WAREHOUSE_PASSWORD",
-        "migrate.TRAILHOUSE_WAREHOUSE_PASSWORD",
     }
     assert all(re.fullmatch(r"\$\{TRAILHOUSE_WAREHOUSE_PASSWORD:\?[^}]+\}", value) for value in passwords.values())
 
@@ -82,7 +87,8 @@ def test_no_password_has_a_default() -> None:
 def test_every_setting_of_ours_exists() -> None:
     """Each TRAILHOUSE_ variable is a field of the settings: a misspelt one would be silently nothing."""
     known = {f"TRAILHOUSE_{name.upper()}" for name in Settings.model_fields}
-    for name in ("migrate", "collector"):
+    known |= {f"TRAILHOUSE_COLLECT_{name.upper()}" for name in CollectorSettings.model_fields}
+    for name in ("schemas", "collector"):
         assert set(_SERVICES[name]["environment"]) <= known
 
 
@@ -98,14 +104,19 @@ def test_the_settings_point_at_services_and_ports_that_are_there(monkeypatch: py
     warehouse = parse_url(settings.warehouse)
     assert str(warehouse.port) in _ports(warehouse.host)
     assert warehouse.user == _SERVICES[warehouse.host]["environment"]["CLICKHOUSE_USER"]
+    assert str(CollectorSettings().metrics_port) in _ports("collector")
     assert _SERVICES["registry"]["environment"]["APICURIO_KAFKASQL_BOOTSTRAP_SERVERS"] == settings.kafka
 
 
-def test_what_the_image_is_told_to_run_are_commands() -> None:
-    """The words after `trailhouse` are commands that there are."""
-    assert _SERVICES["migrate"]["command"] == ["migrate"]
-    assert _SERVICES["collector"]["command"] == ["collect"]
-    assert {"migrate", "collect"} <= set(COMMANDS)
+@pytest.mark.parametrize("name", ["schemas", "collector"])
+def test_what_the_image_is_told_to_run_is_a_command(name: str) -> None:
+    """The words after `trailhouse` are a command with options that it has."""
+    command, *rest = _SERVICES[name]["command"]
+    assert command in COMMANDS
+    found = cast("click.Command", importlib.import_module(f"trailhouse_cli.commands.{command}").command)
+    while isinstance(found, click.Group):
+        found = found.commands[rest.pop(0)]
+    found.make_context(command, rest)
     assert 'ENTRYPOINT ["trailhouse"]' in _DOCKERFILE
 
 
@@ -129,7 +140,7 @@ def test_the_image_is_built_from_files_that_the_context_has() -> None:
     copied = re.findall(r"^COPY (?!--from)(\S+) ", _DOCKERFILE, re.MULTILINE)
     assert set(copied) == let_through
     assert all((_ROOT / name).exists() for name in copied)
-    for name in ("migrate", "collector"):
+    for name in ("schemas", "collector"):
         assert _SERVICES[name]["build"] == {"context": ".", "dockerfile": "consumer/Dockerfile"}
 
 
