@@ -339,7 +339,7 @@ def test_an_unmeasured_sample_hides_no_measured_one(warehouse: Warehouse) -> Non
 
 
 def test_samples_are_cut_with_the_time_that_they_measure(warehouse: Warehouse) -> None:
-    """Sample [22, 26) at 50 % over midnight and a price change at 25: on day 1 1 h at 1, on day 2 1 h at 1 and 1 h at 3."""
+    """Sample [22, 26) at 50 % over midnight and a price change at 25: 1 h at 1; then 1 h at 1 and 1 h at 3."""
     facts = [priced("gpu", 0, "1"), priced("gpu", 25, "3"), *held("a", 23, 26), sampled("a", 22, 4, 0.5)]
     insert_events(warehouse.client, facts)
     found = rows(cost(warehouse.client, by=["day"], now=at(50)), "used_seconds", "used_cost", "cost")
