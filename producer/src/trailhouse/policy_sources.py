@@ -40,6 +40,7 @@ __all__ = ["KafkaPolicySource", "PolicySource", "SpoolPolicySource", "source_of"
 _TYPE: Final = by_model(PermissionChanged)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _POLL_SECONDS: Final = 0.5
+_PAUSE_SECONDS: Final = 0.1
 _MOST_MESSAGES: Final = 1_000
 
 
@@ -149,13 +150,18 @@ class KafkaPolicySource:
                 "log_level": 0,
             }
         )
+        deadline = time.monotonic() + self._timeout_seconds
         try:
-            return self._read(consumer, time.monotonic() + self._timeout_seconds)
-        except KafkaException as error:
-            raise PolicyUnavailableError(
-                f"Grants are not known: Kafka at {self.bootstrap_servers} says {error.args[0].str()}; "
-                "start it, or set TRAILHOUSE_KAFKA"
-            ) from error
+            while True:
+                try:
+                    return self._read(consumer, deadline)
+                except KafkaException as error:
+                    if time.monotonic() + _PAUSE_SECONDS >= deadline:
+                        raise PolicyUnavailableError(
+                            f"Grants are not known: Kafka at {self.bootstrap_servers} says {error.args[0].str()}; "
+                            "start it, or set TRAILHOUSE_KAFKA"
+                        ) from error
+                time.sleep(_PAUSE_SECONDS)  # a partition is without a leader for a moment, now and then
         finally:
             consumer.close()
 
