@@ -125,7 +125,7 @@ def test_new_and_vanished_categories_are_named() -> None:
     finding = one(["a"] * 50 + ["old"] * 50, ["a"] * 50 + ["new"] * 50)
     assert finding.verdict is Verdict.DRIFT
     assert (finding.new_categories, finding.vanished_categories) == (("new",), ("old",))
-    assert "new 'new'" in finding.reason
+    assert finding.reason.endswith("new: 'new'; vanished: 'old'")
 
 
 def test_a_single_row_of_a_new_category_is_named_but_is_no_drift() -> None:
@@ -133,14 +133,15 @@ def test_a_single_row_of_a_new_category_is_named_but_is_no_drift() -> None:
     finding = one(["a"] * 500 + ["b"] * 500, ["a"] * 500 + ["b"] * 499 + ["c"])
     assert finding.verdict is Verdict.NO_DRIFT
     assert finding.new_categories == ("c",)
-    assert "new 'c'" in finding.reason
+    assert "new: 'c'" in finding.reason
 
 
 def test_many_rare_new_categories_together_drift() -> None:
     """Each is rare; pooled they are a third of the data."""
-    finding = one(["a"] * 300, ["a"] * 200 + [f"new{i}" for i in range(100)])
+    finding = one(["a"] * 400, ["a"] * 250 + [f"new{i:03}" for i in range(150)])
     assert finding.verdict is Verdict.DRIFT
-    assert len(finding.new_categories) == 100
+    assert (len(finding.new_categories), finding.new_category_count) == (100, 150)
+    assert finding.reason.endswith("new: 'new000', 'new001', 'new002', 'new003', 'new004' and 145 more")
 
 
 def test_categories_that_are_all_rare_are_held_against_random_tables() -> None:

@@ -113,6 +113,12 @@ def test_a_file_that_is_not_what_it_says_is_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+def test_paths_can_be_compared_as_they_are(frame: pd.DataFrame, tmp_path: Path) -> None:
+    """As text or as a path."""
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    assert drift.compare(str(tmp_path / "data.csv"), tmp_path / "data.csv").verdict is Verdict.NO_DRIFT
+
+
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """Nor is a directory a file."""
     with pytest.raises(DriftInputError, match=r"no\.csv does not exist"):

@@ -202,6 +202,22 @@ def test_events_and_mappings_are_the_same() -> None:
     assert {finding.statistic for finding in report.columns if finding.test} == {0.0}
 
 
+def test_parts_of_different_types_are_a_changed_type() -> None:
+    """A window in which numbers had become text; a part without values is of any type."""
+    frame, text = pd.DataFrame({"x": np.arange(50.0)}), pd.DataFrame({"x": ["1", "2"] * 25})
+    empty = pd.DataFrame({"x": pd.Series([None] * 50, dtype=object)})
+    mixed = drift.from_profiles([*profile(frame, shard=0, shards=2), *profile(text, shard=1, shards=2)])
+    holed = drift.from_profiles([*profile(frame, shard=0, shards=2), *profile(empty, shard=1, shards=2)])
+    finding = drift.compare(frame, mixed).columns[0]
+    assert finding.reason == "type changed from double to mixed (double, string)"
+    assert drift.compare(mixed, mixed).columns[0].verdict is Verdict.NOT_COMPARED
+    assert (holed.columns["x"].type, holed.columns["x"].nulls, values(holed.columns["x"])) == (
+        "double",
+        50,
+        list(range(50)),
+    )
+
+
 def test_an_empty_profile_cannot_tell() -> None:
     """A window without a single row."""
     frame = data(500, seed=19)

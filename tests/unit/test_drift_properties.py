@@ -106,18 +106,18 @@ def test_the_unit_of_a_column_does_not_matter(seed: int, factor: float) -> None:
 
 
 def test_false_alarms_stay_near_alpha(seed: int) -> None:
-    """Six columns without any drift, the tests alone: at most alpha of the comparisons alarm, and not far fewer.
+    """Four columns without any drift, the tests alone: at most alpha of the comparisons alarm, and not far fewer.
 
     Under the complete null hypothesis the false discovery rate is the chance of any alarm (Benjamini and Hochberg
-    1995). 800 comparisons; the bounds lie four standard errors (0.8 % each) away. The rate itself is 0.044, as
+    1995). 500 comparisons; the bounds lie four standard errors (1 % each) away. The rate itself is 0.044, as
     the Kolmogorov-Smirnov test of samples this small is a little conservative.
     """
     random = np.random.default_rng(seed)
-    trials = 800
+    trials = 500
 
     def data(rows: int) -> dict[str, object]:
         return {
-            **{f"x{i}": random.normal(size=rows) for i in range(3)},
+            "x": random.normal(size=rows),
             "skewed": random.lognormal(size=rows),
             "c": random.choice(["a", "b", "c", "d"], rows, p=[0.4, 0.3, 0.2, 0.1]),
             "k": random.integers(0, 8, rows),
@@ -126,7 +126,7 @@ def test_false_alarms_stay_near_alpha(seed: int) -> None:
     alarms = sum(
         drift.compare(data(150), data(200), thresholds=TESTS_ALONE).verdict is Verdict.DRIFT for _ in range(trials)
     )
-    assert 0.015 <= alarms / trials <= 0.05 + 4 * (0.05 * 0.95 / trials) ** 0.5
+    assert 0.005 <= alarms / trials <= 0.05 + 4 * (0.05 * 0.95 / trials) ** 0.5
 
 
 def test_false_alarms_of_exact_tests_stay_below_alpha(seed: int) -> None:

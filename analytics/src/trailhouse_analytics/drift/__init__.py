@@ -2,7 +2,7 @@
 
     from trailhouse_analytics import drift
 
-    report = drift.compare(drift.from_file("january.parquet"), drift.from_file("june.csv"))
+    report = drift.compare("january.parquet", "june.csv")
     print(report.verdict, report.reasons)
 
 What the figures mean and which case has which answer is in docs/drift.md.
@@ -10,6 +10,7 @@ What the figures mean and which case has which answer is in docs/drift.md.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trailhouse_analytics.drift.column import CategoryCounts, Column, Dataset, Histogram, NumericSample
@@ -61,10 +62,13 @@ def compare(
     roles: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> DriftReport:
-    """Compare two sides, each a `Dataset` or a data frame that `from_frame` reads; see `compare_datasets`."""
+    """Compare two sides, each a `Dataset`, a data frame that `from_frame` reads or a file's path.
+
+    See `compare_datasets` for the rest and for what is raised.
+    """
     return compare_datasets(
-        reference if isinstance(reference, Dataset) else from_frame(reference, label="reference"),
-        current if isinstance(current, Dataset) else from_frame(current, label="current"),
+        _dataset(reference, "reference"),
+        _dataset(current, "current"),
         alpha=alpha,
         thresholds=thresholds,
         columns=columns,
@@ -72,3 +76,13 @@ def compare(
         roles=roles,
         seed=seed,
     )
+
+
+def _dataset(side: Any, label: str) -> Dataset:
+    match side:
+        case Dataset():
+            return side
+        case str() | Path():
+            return from_file(side)
+        case _:
+            return from_frame(side, label=label)

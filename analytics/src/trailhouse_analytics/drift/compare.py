@@ -225,12 +225,11 @@ def _clause(hypothesis: Hypothesis, adjusted: float, examination: Examination, r
 
 
 def _categories(figures: Mapping[str, Any]) -> list[str]:
-    words = []
-    if figures.get("new_categories"):
-        words.append(f"new {wording.listed(figures['new_categories'])}")
-    if figures.get("vanished_categories"):
-        words.append(f"vanished {wording.listed(figures['vanished_categories'])}")
-    return words
+    return [
+        f"{word} {wording.listed(figures[f'{kind}_categories'], figures[f'{kind}_category_count'])}"
+        for word, kind in (("new:", "new"), ("vanished:", "vanished"))
+        if figures.get(f"{kind}_categories")
+    ]
 
 
 def _overall(findings: Collection[ColumnFinding]) -> Verdict:

@@ -23,6 +23,8 @@ __all__ = ["MAX_RARE_CATEGORIES", "Examination", "Hypothesis", "examine"]
 
 #: Where every category is rare, tables with up to this many are drawn by Monte Carlo, larger ones are not tested.
 MAX_RARE_CATEGORIES = 1_000
+#: New and vanished categories that a finding names.
+NAMED_CATEGORIES = 100
 
 _MEDIAN, _QUARTILES = 0.5, (0.25, 0.75)
 
@@ -214,8 +216,10 @@ def _counts_over(sample: NumericSample, shared: Histogram) -> npt.NDArray[np.int
 def _categorical(pair: CategoryPair, minimum: int, seed: int) -> _Values:
     figures: dict[str, object] = {
         "measure": "categorical",
-        "new_categories": pair.new,
-        "vanished_categories": pair.vanished,
+        "new_categories": pair.new[:NAMED_CATEGORIES],
+        "new_category_count": len(pair.new),
+        "vanished_categories": pair.vanished[:NAMED_CATEGORIES],
+        "vanished_category_count": len(pair.vanished),
     }
     table = np.array(
         [[*pair.reference, pair.reference_other], [*pair.current, pair.current_other]],

@@ -21,6 +21,8 @@ class Family(StrEnum):
     TEXT = "text"
     #: Lists, structs, maps: never compared.
     NESTED = "nested"
+    #: Parts of one thing that hold different kinds.
+    MIXED = "mixed"
     #: Nothing but missing values, or no type given: goes with every other family.
     UNKNOWN = "unknown"
 
@@ -49,6 +51,7 @@ _PREFIXES: tuple[tuple[str, Family], ...] = (
     ("timestamp", Family.TIME),
     ("datetime", Family.TIME),
     ("date", Family.TIME),
+    ("mixed", Family.MIXED),
     ("null", Family.UNKNOWN),
 )
 

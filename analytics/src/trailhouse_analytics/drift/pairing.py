@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from trailhouse_analytics.drift.column import CategoryCounts, Column, NumericSample
 from trailhouse_analytics.drift.families import Family
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = [
     "FEW_LEVELS",
@@ -53,7 +57,7 @@ class CategoryPair:
     #: Values of categories that one of the sides does not count singly.
     reference_other: int
     current_other: int
-    #: Categories of one side that the other, which lists all of its own, does not have.
+    #: Categories of one side that the other, which lists all of its own, does not have; the most frequent first.
     new: tuple[str, ...]
     vanished: tuple[str, ...]
 
@@ -104,6 +108,8 @@ def _left_out(reference: Column, current: Column, role: str) -> TypeChanged | No
         return NotCompared("it is an identifier (role id)")
     if len(families) > 1:
         return TypeChanged(reference=reference.type, current=current.type)
+    if Family.MIXED in families:
+        return NotCompared("its parts are of different types on both sides")
     if Family.NESTED in families:
         return NotCompared("lists, structs and maps have no distribution to compare; compare their parts")
     if Family.TIME in families and not roles & _MODELLED_ROLES:
@@ -202,6 +208,11 @@ def _align(reference: CategoryCounts, current: CategoryCounts) -> CategoryPair:
         current=right,
         reference_other=reference.total - sum(left),
         current_other=current.total - sum(right),
-        new=tuple(name for name, a, b in zip(names, left, right, strict=True) if a == 0 < b),
-        vanished=tuple(name for name, a, b in zip(names, left, right, strict=True) if b == 0 < a),
+        new=_only(names, right, left),
+        vanished=_only(names, left, right),
     )
+
+
+def _only(names: Sequence[str], here: Sequence[int], there: Sequence[int]) -> tuple[str, ...]:
+    found = [(-count, name) for name, count, other in zip(names, here, there, strict=True) if other == 0 < count]
+    return tuple(name for _, name in sorted(found))

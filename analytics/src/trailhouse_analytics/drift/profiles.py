@@ -14,6 +14,7 @@ import numpy as np
 
 from trailhouse_analytics.drift import wording
 from trailhouse_analytics.drift.column import CategoryCounts, Column, Dataset, Histogram, NumericSample
+from trailhouse_analytics.drift.families import Family, family_of
 from trailhouse_analytics.errors import DriftInputError
 
 if TYPE_CHECKING:
@@ -120,16 +121,18 @@ def _lacking_shards(rows: Sequence[Mapping[str, Any]]) -> int:
 
 def _merged(parts: Sequence[Mapping[str, Any]], role: str | None) -> Column:
     last = parts[-1]
-    numeric = [part["measure"] == "numeric" for part in parts]
-    typed = [part.get("type", "") for part in parts if part["rows"] > part["nulls"]]
+    filled = [part for part in parts if part["rows"] > part["nulls"]] or [last]
+    types = list(dict.fromkeys(part.get("type", "") for part in filled))
+    families = {family_of(arrow_type) for arrow_type in types} - {Family.UNKNOWN}
+    measures = {part["measure"] for part in filled}
     content: NumericSample | CategoryCounts | None = None
-    if all(numeric):
-        content = _numbers(parts)
-    elif not any(numeric):
-        content = _categories(parts)
+    if len(families) > 1 or len(measures) > 1:
+        types = [f"mixed ({', '.join(types)})"]
+    else:
+        content = _numbers(filled) if measures == {"numeric"} else _categories(filled)
     return Column(
         name=last["column"],
-        type=typed[-1] if typed else last.get("type", ""),
+        type=types[-1],
         role=role if role is not None else last.get("role", ""),
         rows=sum(part["rows"] for part in parts),
         nulls=sum(part["nulls"] for part in parts),

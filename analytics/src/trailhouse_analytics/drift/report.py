@@ -62,9 +62,11 @@ class ColumnFinding:
     cramers_v_balanced: float | None = None
     reference_median: float | None = None
     current_median: float | None = None
-    #: Categories that only one of the sides has.
+    #: Categories that only one of the sides has, the most frequent ones first, and how many there are in all.
     new_categories: tuple[str, ...] = ()
+    new_category_count: int | None = None
     vanished_categories: tuple[str, ...] = ()
+    vanished_category_count: int | None = None
     #: Shares of rows whose value is missing, and the test of them.
     reference_missing: float | None = None
     current_missing: float | None = None

@@ -30,11 +30,11 @@ def share(value: float) -> str:
     return f"{100 * value:.3g}%"
 
 
-def listed(names: Sequence[str]) -> str:
-    """Return the first few names, quoted, and how many more there are."""
+def listed(names: Sequence[str], count: int | None = None) -> str:
+    """Return the first few names, quoted, and how many more there are; `count` in all, if not all are given."""
     shown = ", ".join(repr(name) for name in names[:_SHOWN])
-    more = len(names) - _SHOWN
-    return f"{shown} and {more} more" if more > 0 else shown
+    more = (len(names) if count is None else count) - _SHOWN
+    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 def count_of(count: int, noun: str) -> str:
