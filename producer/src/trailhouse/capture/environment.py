@@ -1,7 +1,7 @@
 """Where a run runs: what was started, on which Python, with which packages, drivers and flags.
 
-Two halves: `describe_start` takes microseconds and is for the call that starts a run; `describe_environment` reads the
-metadata of every installed distribution and asks the drivers, and is for a background thread. Neither raises.
+Two halves: `describe_start` takes less than a millisecond and is for the call that starts a run; `describe_environment`
+reads the metadata of every installed distribution and asks the drivers, and is for a background thread. Neither raises.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def describe_start(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """Return entry_point, command (secrets masked), python_version and platform of this process. Takes microseconds."""
+    """Return entry_point, command (secrets masked), python_version and platform of this process."""
     command = list(arguments) if arguments is not None else list(getattr(sys, "orig_argv", sys.argv))
     return {
         "entry_point": _entry_point(),

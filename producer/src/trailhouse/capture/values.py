@@ -15,6 +15,7 @@ __all__ = ["Refused", "as_parameters", "as_points"]
 
 DEEPEST = 32
 _FLOATS = {float}
+_PLAIN = {float, int, bool}
 
 
 class Refused(NamedTuple):
@@ -36,8 +37,11 @@ def as_points(metrics: Mapping[str, Any]) -> tuple[list[tuple[str, float]], list
     try:
         values = list(metrics.items())
         # The usual case, checked without a Python-level loop: this runs beside a training loop, under the same GIL.
-        if set(map(type, metrics.values())) == _FLOATS and _are_names(metrics):
-            return values, []
+        types = set(map(type, metrics.values()))
+        if types <= _PLAIN and _are_names(metrics):
+            return (values if types == _FLOATS else [(name, float(value)) for name, value in values]), []
+    except OverflowError:
+        pass  # an integer too large for a double; the long way names it
     except Exception:  # noqa: BLE001  whatever the user's object did, the loop goes on
         return [], [Refused("", f"is {_a(metrics)}, not a mapping of names to numbers")]
     points: list[tuple[str, float]] = []
@@ -120,7 +124,8 @@ def _as_double(value: Any) -> float | str:  # noqa: C901, PLR0911  one line a ca
             return f"is an array of {elements} values; log them one by one or reduce them"
         if bool(getattr(value, "mask", False)):
             return "is masked"
-        element = value.item()  # a tensor of one element; on a GPU this waits for the device
+        # A tensor of one element; on a GPU this waits for the device. TensorFlow's goes by way of NumPy.
+        element = value.item() if hasattr(value, "item") else value.numpy().item()
         return _as_double(element)
     if hasattr(type(value), "__float__"):  # Decimal, Fraction, numbers of other libraries
         try:
