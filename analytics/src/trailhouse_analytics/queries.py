@@ -19,6 +19,6 @@ def text(name: str) -> str:
     return (resources.files("trailhouse_analytics") / "sql" / f"{name}.sql").read_text("utf-8")
 
 
-def ask(client: Client, name: str, **parameters: Any) -> pa.Table:
+def ask(client: Client, name: str, /, **parameters: Any) -> pa.Table:
     """Return the answer to the question `name`; it has its columns when it has no rows, too."""
     return client.query_arrow(text(name), parameters=parameters)

@@ -227,7 +227,7 @@ def _end(seen: Seen, spool: SpoolContent | None, now: datetime, grace: timedelta
     return End.RUNNING
 
 
-def _verdict(
+def _verdict(  # noqa: PLR0911 - one a case
     *, lost: int, doubled: int, waiting: int, end: End, unknown_seconds: float | None, unreadable: str
 ) -> tuple[Verdict, str]:
     if lost:

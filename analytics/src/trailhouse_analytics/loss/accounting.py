@@ -108,16 +108,17 @@ def verify(
 
 def _events() -> str:
     """Return the question that has one row an event, out of every event table; made of the catalogue's names alone."""
-    return " UNION ALL ".join(
-        "SELECT project, run_id, attempt, rank, host, producer_id, sequence, occurred_at, "
-        f"'{event_type.table}' AS table_name FROM {event_type.table}"
-        + (f" WHERE {ORDINAL_COLUMN} = 0" if event_type.rows_from else "")
+    of_one = text("loss_events")
+    return "\nUNION ALL\n".join(
+        of_one.replace("TABLE", event_type.table).replace(
+            "ROWS", f"{ORDINAL_COLUMN} = 0" if event_type.rows_from else "1"
+        )
         for event_type in CATALOGUE.values()
     )
 
 
 def _ask(client: Client, name: str, **parameters: Any) -> pa.Table:
-    return client.query_arrow(text(name).replace("(EVENTS)", f"({_events()})"), parameters=parameters)
+    return client.query_arrow(text(name).replace("(EVENTS)", f"(\n{_events()})"), parameters=parameters)
 
 
 def _ask_of(client: Client, name: str, producers: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What `verify` returns: one verdict, totals, an account for each producer, and every stretch that is not just landed."""
+"""What `verify` returns: one verdict, totals, an account for each producer, every stretch not just landed."""
 
 from __future__ import annotations
 

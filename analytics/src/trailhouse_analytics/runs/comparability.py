@@ -1,7 +1,7 @@
 """Whether the metrics of runs may be held against each other. Decides on what was logged, asks nothing.
 
 They may when all runs measured the same thing (the metric, of the same split) on the same data (its digest), with the
-same members in that split (the digest of the membership) and under the same validation scheme (scheme, settings, folds).
+same members in that split (the digest of the membership) and under one validation scheme (scheme, settings, folds).
 What was not logged is not known: the answer is then "cannot tell", never "comparable".
 """
 
@@ -125,7 +125,9 @@ def _data(runs: Sequence[Evidence], split: str, shared: Sequence[tuple[str, str]
             return Reason("data", Comparable.CANNOT_TELL, f"{run.label} logged no {what}")
         if not said and "" in logged:
             return Reason("data", Comparable.CANNOT_TELL, f"{run.label} logged {what} without a digest")
-        found.append((run.label, said or logged, {row["digest_scope"] for row in rows if row["digest"] in (said or logged)}))
+        found.append(
+            (run.label, said or logged, {row["digest_scope"] for row in rows if row["digest"] in (said or logged)})
+        )
     label, digests, scopes = found[0]
     for other, others, their_scopes in found[1:]:
         if digests == others:

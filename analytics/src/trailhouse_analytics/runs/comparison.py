@@ -36,9 +36,22 @@ DIFFERENCES: Final = pa.schema(
 )
 
 _CODE: Final = (
-    "git_remote", "git_commit", "git_branch", "git_dirty", "git_diff_digest", "entry_point", "command", "python_version",
-    "platform", "container_image_digest", "drivers", "seeds", "determinism", "parallelism", "world_size",
-)  # fmt: skip
+    "git_remote",
+    "git_commit",
+    "git_branch",
+    "git_dirty",
+    "git_diff_digest",
+    "entry_point",
+    "command",
+    "python_version",
+    "platform",
+    "container_image_digest",
+    "drivers",
+    "seeds",
+    "determinism",
+    "parallelism",
+    "world_size",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +113,7 @@ def compare_runs(
     ids = [run.run_id for run in found]
     if metric is not None:
         check_metric(client, metric, project=project, run_ids=ids)
-    rows = {
-        name: _by_run(ask(client, f"runs_{name}", run_ids=ids, **more))
-        for name, more in {
-            "started": {},
-            "datasets": {},
-            "models": {},
-            "parameters": {"project": "", "names": []},
-            "summaries": {"project": "", "names": []},
-            "measured_on": {"project": ""},
-        }.items()
-    }
+    rows = {name: _by_run(ask(client, f"runs_{name}", run_ids=ids, **more)) for name, more in _QUESTIONS.items()}
     reasons = judge([_evidence(run, rows["measured_on"], rows["datasets"]) for run in found], metric)
     things = {
         "parameters": _parameters,
@@ -126,6 +129,16 @@ def compare_runs(
     table = pa.Table.from_pylist(differences, schema=DIFFERENCES)
     return Comparison(tuple(found), overall(reasons), tuple(reasons), table)
 
+
+#: What is asked about the runs, with the parameters besides their ids.
+_QUESTIONS: Final[dict[str, dict[str, Any]]] = {
+    "started": {},
+    "datasets": {},
+    "models": {},
+    "parameters": {"project": "", "names": []},
+    "summaries": {"project": "", "names": []},
+    "measured_on": {"project": ""},
+}
 
 _Rows = dict[str, defaultdict[str, list[dict[str, Any]]]]
 

@@ -43,12 +43,12 @@ Value = float | str | bool
 
 
 def lower_is_better(metric: str) -> bool:
-    """Return whether a metric's name says that small values are good ones: loss, error, rmse, perplexity, …"""
+    """Return whether a metric's name says that small values are good ones: loss, error, rmse, perplexity, …."""
     return _LOWER_IS_BETTER.search(metric.replace("_", " ")) is not None
 
 
 def parameter_value(text: str) -> Value | None:
-    """Return the value that a parameter's JSON stands for: a number, a word, or the JSON of what is nested; None: null."""
+    """Return the value that a parameter's JSON stands for: a number, a word, the JSON of what is nested, None."""
     try:
         value = json.loads(text)
     except ValueError:
@@ -172,7 +172,8 @@ class Sort:
         if _QUANTITY.fullmatch(text):
             return cls(Quantity.parse(text), descending)
         raise RunsInputError(
-            f"Runs cannot be sorted by {text!r}; write {', '.join(FIELDS)}, 'metric NAME [last|best|min|max]' or 'param NAME'"
+            f"Runs cannot be sorted by {text!r}; write {', '.join(FIELDS)}, "
+            "'metric NAME [last|best|min|max]' or 'param NAME'"
         )
 
     @property

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trailhouse_analytics.queries import ask
-from trailhouse_analytics.runs.listing import DEFAULT_GRACE, overview, tags_of
+from trailhouse_analytics.runs.attributes import tags_of
 from trailhouse_analytics.runs.lookup import find_run
+from trailhouse_analytics.runs.standing import DEFAULT_GRACE, overview
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,8 +92,8 @@ def show_run(
     """
     as_of = now or datetime.now(UTC)
     found = find_run(client, run, project=project)
-    of_run = {"run_ids": [found.run_id]}
-    (stands,) = overview(client, project=found.project, now=as_of, grace=grace, **of_run).to_pylist()
+    of_run: dict[str, Any] = {"run_ids": [found.run_id]}
+    (stands,) = overview(client, project=found.project, now=as_of, grace=grace, run_ids=[found.run_id]).to_pylist()
     started = ask(client, "runs_started", **of_run).to_pylist()
     summaries = ask(client, "runs_summaries", project=found.project, names=[], **of_run)
     models = ask(client, "runs_models", **of_run)
@@ -120,8 +121,18 @@ def _facts(stands: Mapping[str, Any], started: Mapping[str, Any], tags: list[str
         **{
             name: started[name]
             for name in (
-                "resumed_from", "entry_point", "command", "git_remote", "git_commit", "git_branch", "git_dirty",
-                "git_diff_digest", "git_diff_uri", "python_version", "platform", "container_image_digest",
+                "resumed_from",
+                "entry_point",
+                "command",
+                "git_remote",
+                "git_commit",
+                "git_branch",
+                "git_dirty",
+                "git_diff_digest",
+                "git_diff_uri",
+                "python_version",
+                "platform",
+                "container_image_digest",
             )
             if name in started
         },
@@ -156,5 +167,7 @@ def _preprocessing(models: pa.Table) -> pa.Table:
 
 def _packages(packages: list[tuple[str, str]]) -> pa.Table:
     in_order = sorted(packages, key=lambda package: package[0].lower())
-    return pa.table({"name": [name for name, _ in in_order], "version": [version for _, version in in_order]},
-                    schema=pa.schema([("name", pa.string()), ("version", pa.string())]))
+    return pa.table(
+        {"name": [name for name, _ in in_order], "version": [version for _, version in in_order]},
+        schema=pa.schema([("name", pa.string()), ("version", pa.string())]),
+    )

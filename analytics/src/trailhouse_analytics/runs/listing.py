@@ -6,18 +6,18 @@ Filters on what a run is are answered by the warehouse; metrics come as one summ
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from trailhouse_analytics.errors import RunsInputError
 from trailhouse_analytics.queries import ask
-from trailhouse_analytics.runs.conditions import Condition, Quantity, Sort, Value, parameter_value
-from trailhouse_analytics.runs.lookup import check_metric, check_parameter, check_project
+from trailhouse_analytics.runs.attributes import tagged, tags_of
+from trailhouse_analytics.runs.conditions import Condition, Quantity, Sort, Value
+from trailhouse_analytics.runs.lookup import check_project
+from trailhouse_analytics.runs.standing import DEFAULT_GRACE, overview
+from trailhouse_analytics.runs.values import values_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,27 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from clickhouse_connect.driver.client import Client
 
-__all__ = ["DEFAULT_GRACE", "STATUSES", "RunList", "check_statuses", "list_runs", "overview", "tags_of", "values_of"]
+__all__ = ["RunList", "list_runs"]
 
-#: How late a run's sign of life may be.
-DEFAULT_GRACE: Final = timedelta(seconds=30)
-
-#: What a run can be: how it ended, in Slurm's terms, or what is known of one that nobody said the end of.
-STATUSES: Final = (
-    "running",
-    "completed",
-    "failed",
-    "cancelled",
-    "timeout",
-    "preempted",
-    "node_fail",
-    "out_of_memory",
-    "ended",
-    "lost contact",
-)
-
-_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST: Final = datetime(2261, 1, 1, tzinfo=UTC)
 _FIELDS: Final = {
     "started": "started_at",
     "ended": "ended_at",
@@ -67,6 +48,8 @@ class RunList:
     as_of: datetime
     #: When the warehouse last heard of anything: signs of life that came later are not in it.
     last_heard_at: datetime | None
+    #: Values of each quantity by (project, run id), of all runs that have it.
+    of: dict[Quantity, dict[tuple[str, str], Value]]
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -75,8 +58,10 @@ class RunList:
         if not silent or self.last_heard_at is None or self.last_heard_at + 10 * DEFAULT_GRACE > self.as_of:
             return ()
         return (
-            f"the warehouse has heard of no run since {self.last_heard_at:%Y-%m-%d %H:%M:%S}: "
-            "runs may go on that it has lost contact with; 'trailhouse collect' lands what there is",
+            (
+                f"the warehouse has heard of no run since {self.last_heard_at:%Y-%m-%d %H:%M:%S}: "
+                "runs may go on that it has lost contact with; 'trailhouse collect' lands what there is"
+            ),
         )
 
     def to_arrow(self) -> pa.Table:
@@ -101,6 +86,7 @@ def list_runs(
     where: Sequence[Condition] = (),
     sort: Sort | None = None,
     columns: Sequence[Quantity] = (),
+    having: Sequence[Quantity] = (),
     run_ids: Sequence[str] = (),
     limit: int | None = 50,
     now: datetime | None = None,
@@ -119,6 +105,7 @@ def list_runs(
         where: Only runs that meet all of these.
         sort: What to sort by; runs without it come last. By default the latest started come first.
         columns: Quantities to show, besides those of the conditions and the sort.
+        having: Quantities to show that a run must have.
         run_ids: Only these runs.
         limit: At most so many; None: all.
         now: What signs of life are held against; the clock by default.
@@ -130,7 +117,7 @@ def list_runs(
     check_project(client, project)
     as_of = now or datetime.now(UTC)
     order = sort or Sort("started")
-    asked = [*columns, *(c.quantity for c in where), *([order.by] if isinstance(order.by, Quantity) else [])]
+    asked = [*columns, *having, *(c.quantity for c in where), *([order.by] if isinstance(order.by, Quantity) else [])]
     quantities = tuple(dict.fromkeys(asked))
     table = overview(
         client,
@@ -145,11 +132,13 @@ def list_runs(
     )
     keys = list(zip(table.column("project").to_pylist(), table.column("run_id").to_pylist(), strict=True))
     values = {quantity: values_of(client, quantity, project=project) for quantity in quantities}
-    keep = _tagged(client, tags, as_of) if tags else None
+    keep = tagged(client, tags, as_of) if tags else None
     chosen = [
         at
         for at, key in enumerate(keys)
-        if (keep is None or key[1] in keep) and all(c.holds(values[c.quantity].get(key)) for c in where)
+        if (keep is None or key[1] in keep)
+        and all(key in values[quantity] for quantity in having)
+        and all(c.holds(values[c.quantity].get(key)) for c in where)
     ]
     ordered = _ordered(table, keys, chosen, order, values)
     shown = ordered if limit is None else ordered[:limit]
@@ -158,103 +147,7 @@ def list_runs(
     for quantity in quantities:
         result = result.append_column(quantity.label, _column([values[quantity].get(keys[at]) for at in shown]))
     heard = ask(client, "runs_last_heard").column("last_heard_at").to_pylist()[0]
-    return RunList(result, quantities, len(chosen), as_of, heard)
-
-
-def check_statuses(statuses: Sequence[str]) -> None:
-    """Raise `RunsInputError` unless all of these are in `STATUSES`."""
-    for status in statuses:
-        if status not in STATUSES:
-            raise RunsInputError(f"Status {status!r} is none; write one of {', '.join(STATUSES)}")
-
-
-def overview(
-    client: Client,
-    *,
-    project: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    statuses: Sequence[str] = (),
-    group: str | None = None,
-    run_ids: Sequence[str] = (),
-    now: datetime,
-    grace: timedelta = DEFAULT_GRACE,
-) -> pa.Table:
-    """Return how runs stand, one row a run, the latest started first; see `list_runs`."""
-    return ask(
-        client,
-        "runs_overview",
-        project=project or "",
-        since=since or _EARLIEST,
-        until=until or _LATEST,
-        statuses=list(statuses),
-        group=group or "",
-        run_ids=list(run_ids),
-        now=now,
-        grace_ms=round(grace.total_seconds() * 1000),
-    )
-
-
-def values_of(
-    client: Client, quantity: Quantity, *, project: str | None, run_ids: Sequence[str] = ()
-) -> dict[tuple[str, str], Value]:
-    """Return the value of a quantity by (project, run id); runs without it are not there.
-
-    Raises:
-        RunsInputError: no run has it, or the metric has several splits and none is named.
-    """
-    ids = list(run_ids)
-    if quantity.kind == "param":
-        check_parameter(client, quantity.name, project=project)
-        table = ask(client, "runs_parameters", project=project or "", names=[quantity.name], run_ids=ids)
-        values = [parameter_value(text) for text in table.column("value").to_pylist()]
-    else:
-        split = _split(quantity, check_metric(client, quantity.name, project=project, run_ids=ids))
-        table = ask(client, "runs_summaries", project=project or "", names=[quantity.name], run_ids=ids)
-        table = table.filter(
-            pc.and_(pc.equal(table.column("split"), split), pc.greater(table.column("finite_points"), 0))
-        )
-        values = table.column(f"{quantity.resolved_statistic}_value").to_pylist()
-    found = zip(table.column("project").to_pylist(), table.column("run_id").to_pylist(), values, strict=True)
-    return {(of, run_id): value for of, run_id, value in found if value is not None}
-
-
-def _split(quantity: Quantity, splits: Sequence[str]) -> str:
-    if quantity.split is not None:
-        if quantity.split in splits:
-            return quantity.split
-        known = ", ".join(split or "none" for split in splits)
-        raise RunsInputError(
-            f"Metric {quantity.name!r} was not measured on split {quantity.split!r}; it was on {known}"
-        )
-    if len(splits) > 1:
-        some = " or ".join(f"{quantity.name}@{split}" for split in splits if split)
-        raise RunsInputError(f"Metric {quantity.name!r} was measured on {len(splits)} splits; write {some}")
-    return splits[0]
-
-
-def _tagged(client: Client, tags: Sequence[str], now: datetime) -> set[str]:
-    rows = ask(client, "runs_attributes", now=now, run_ids=[]).to_pylist()
-    wanted = set(tags)
-    return {row["run_id"] for row in rows if row["attribute"] == "tag" and wanted <= set(_words(row["held_values"]))}
-
-
-def _words(values: Sequence[str]) -> list[str]:
-    """Return values of an attribute, of which each is JSON: a word, or a list of words."""
-    words: list[str] = []
-    for text in values:
-        value = parameter_value(text)
-        if isinstance(value, str) and value.startswith("["):
-            words += [str(parameter_value(part)) for part in _parts(value)]
-        elif value is not None:
-            words.append(str(value))
-    return words
-
-
-def _parts(text: str) -> list[str]:
-    import json  # noqa: PLC0415
-
-    return [json.dumps(part) for part in json.loads(text)]
+    return RunList(result, quantities, len(chosen), as_of, heard, values)
 
 
 def _ordered(
@@ -294,7 +187,8 @@ def _text(value: Value) -> str:
 
 def _with_ranks(client: Client, table: pa.Table) -> pa.Table:
     run_ids = table.column("run_id").to_pylist()
-    rows = ask(client, "runs_ranks", run_ids=run_ids).to_pylist() if run_ids else []
+    projects = table.column("project").unique().to_pylist()
+    rows = ask(client, "runs_ranks", projects=projects, run_ids=run_ids).to_pylist() if run_ids else []
     seen = {row["run_id"]: row["ranks_seen"] for row in rows}
     ranks = [seen.get(run_id, 0) for run_id in run_ids]
     sizes = table.column("world_size").to_pylist()
@@ -307,11 +201,3 @@ def _with_attributes(client: Client, table: pa.Table, now: datetime) -> pa.Table
     run_ids = table.column("run_id").to_pylist()
     tags = tags_of(client, run_ids, now)
     return table.append_column("tags", pa.array([tags[run_id] for run_id in run_ids], pa.list_(pa.string())))
-
-
-def tags_of(client: Client, run_ids: Sequence[str], now: datetime) -> defaultdict[str, list[str]]:
-    """Return the tags that each of these runs has at a moment, sorted."""
-    rows = ask(client, "runs_attributes", now=now, run_ids=list(run_ids)).to_pylist() if run_ids else []
-    return defaultdict(
-        list, {row["run_id"]: sorted(_words(row["held_values"])) for row in rows if row["attribute"] == "tag"}
-    )

@@ -48,6 +48,7 @@ _SHOWN: Final = 40
 @warehouse_option
 @format_options
 def command(
+    *,
     project: str | None,
     since: datetime | None,
     until: datetime | None,
