@@ -82,6 +82,17 @@ def test_windows_within_a_stretch_are_merged(warehouse: Warehouse) -> None:
     assert drift.compare(reference, moved).verdict is Verdict.DRIFT
 
 
+def test_a_version_of_windows_alone_is_its_last_window(warehouse: Warehouse) -> None:
+    """Published last, even where it overlaps an earlier one."""
+    store(warehouse, data(1, rows=300), version="1")
+    hour = timedelta(hours=1)
+    for i, rows in enumerate((100, 150)):
+        window = {"window_start": START + i * hour, "window_end": START + i * hour + DAY}
+        store(warehouse, data(i, rows=rows), version="production", published_at=START + i * DAY, **window)
+    side = drift.from_warehouse(warehouse.client, "ns/d", version="production")
+    assert (side.rows, side.label) == (150, "ns/d@production")
+
+
 def test_a_restated_window_replaces_what_was_said_before_which_stays_readable(warehouse: Warehouse) -> None:
     """The higher revision counts; as of an earlier moment the lower one does."""
     window = {"window_start": START, "window_end": START + DAY}

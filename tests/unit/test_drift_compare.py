@@ -182,6 +182,15 @@ def test_a_missing_and_an_added_column_are_drift_of_the_schema() -> None:
     assert [finding.column for finding in report.columns] == ["x", "gone", "more"]
 
 
+def test_a_target_that_production_does_not_know_yet_is_no_drift() -> None:
+    """A feature that is gone is."""
+    before, after = {"x": NORMAL, "y": NORMAL}, {"x": NORMAL}
+    report = drift.compare(before, after, roles={"y": "target"})
+    assert report.verdict is Verdict.NO_DRIFT
+    assert report.reasons[-1] == "y: not compared, the current data has no target (yet)"
+    assert drift.compare(before, after, roles={"y": "feature"}).verdict is Verdict.DRIFT
+
+
 def test_a_column_that_is_excluded_is_not_missed() -> None:
     """Nor is one that was not asked for."""
     assert drift.compare({"x": NORMAL, "y": NORMAL}, {"x": NORMAL}, exclude=["y"]).verdict is Verdict.NO_DRIFT

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["compare_datasets"]
 
+#: Roles of columns that training data has and production data cannot have yet.
+_KNOWN_LATER = frozenset({"target", "weight"})
+
 _EFFECT_WORDS = {
     "ks": "KS",
     "wasserstein_per_sd": "Wasserstein/sd",
@@ -86,7 +89,7 @@ def compare_datasets(
     findings = tuple(
         _conclude(name, examined[name], adjusted, alpha, thresholds)
         if name in examined
-        else _one_sided(name, reference.columns.get(name), current.columns.get(name))
+        else _one_sided(name, reference.columns.get(name), current.columns.get(name), (roles or {}).get(name))
         for name in names
     )
     verdict = _overall(findings)
@@ -126,12 +129,16 @@ def _adjusted(examined: Mapping[str, Examination]) -> dict[tuple[str, str], floa
     return dict(zip(keys, adjusted.tolist(), strict=True))
 
 
-def _one_sided(name: str, reference: Column | None, current: Column | None) -> ColumnFinding:
-    gone = current is None
+def _one_sided(name: str, reference: Column | None, current: Column | None, role: str | None) -> ColumnFinding:
+    verdict, reason = Verdict.DRIFT, "is new: the reference does not have it"
+    if reference is not None:
+        reason = "is missing in the current data"
+        if (role or reference.role) in _KNOWN_LATER:
+            verdict, reason = Verdict.NOT_COMPARED, f"the current data has no {role or reference.role} (yet)"
     return ColumnFinding(
         column=name,
-        verdict=Verdict.DRIFT,
-        reason="is missing in the current data" if gone else "is new: the reference does not have it",
+        verdict=verdict,
+        reason=reason,
         reference_type=reference.type if reference else "",
         current_type=current.type if current else "",
         reference_rows=reference.rows if reference else None,

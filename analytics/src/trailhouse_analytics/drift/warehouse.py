@@ -50,7 +50,8 @@ def from_warehouse(
     Args:
         client: The warehouse, from `trailhouse_schemas.warehouse.connect`.
         dataset_id: The dataset: namespace and name, as namespace/name.
-        version: Its version; empty for the one profiled last, and for windows of any.
+        version: Its version; empty for the one profiled last, and for windows of any. Of a version that was profiled
+            in windows only, the window published last.
         window: Begin (included) and end (excluded): all windows that lie in between, instead of a version.
         digest: Only profiles of data with this digest.
         split: Its split; None for the whole, or for the only split there is.
@@ -72,7 +73,7 @@ def from_warehouse(
         for row in ask(client, "drift_known_profiles", dataset_id=dataset_id, digest=digest, as_of=moment).to_pylist()
     ]
     chosen = choose(known, dataset_id, version=version, window=window, split=split, segment=segment)
-    start, end = window or (None, None)
+    start, end = window or chosen.window or (None, None)
     profiles = ask(
         client,
         "drift_profiles",
@@ -117,6 +118,9 @@ def choose(
 
 
 def _of_version(known: Sequence[KnownProfile], dataset_id: str, version: str) -> list[KnownProfile]:
+    named = [profile for profile in known if version and profile.version == version]
+    if named and all(profile.window for profile in named):
+        return [profile for profile in named if profile.window == named[-1].window]
     whole = [profile for profile in known if profile.window is None]
     if not whole:
         raise DriftInputError(
@@ -125,7 +129,7 @@ def _of_version(known: Sequence[KnownProfile], dataset_id: str, version: str) ->
     wanted = version or whole[-1].version
     fitting = [profile for profile in whole if profile.version == wanted]
     if not fitting:
-        versions = sorted({profile.version for profile in whole})
+        versions = sorted({profile.version for profile in known})
         raise DriftInputError(f"Dataset {dataset_id!r} has no version {version!r}; it has {wording.listed(versions)}")
     return fitting
 
