@@ -11,7 +11,6 @@ else in a row of its own without a currency and without a cost.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -25,7 +24,7 @@ from trailhouse_analytics.accounting.moments import from_micros
 from trailhouse_analytics.accounting.rounding import apportion, round_half_even, round_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     import pandas as pd
@@ -40,7 +39,7 @@ __all__ = ["UNITS", "CostReport", "Note", "Subjects", "rows_and_totals"]
 UNITS: Final = {"gpu": "GPU", "cpu": "core", "memory": "GiB", "storage": "GiB", "disk": "GiB"}
 
 _TIME_DIGITS: Final = 6
-_TIME: Final = pa.decimal128(38, _TIME_DIGITS)
+_WORD: Final = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,21 +229,14 @@ def _counts(row_of: Integers, order: Sequence[int], subjects: Subjects) -> Mappi
 def _body(
     rows: Sequence[_Row], counts: Mapping[str, list[Any]], currencies: Sequence[str], scale: int, digits: int | None
 ) -> dict[str, pa.Array]:
-    def time(values: list[int]) -> pa.Array:
-        return pa.array([Decimal(value).scaleb(-_TIME_DIGITS) for value in values], _TIME)
+    def time(values: Sequence[int]) -> pa.Array:
+        return _decimals(values, _TIME_DIGITS)
 
-    def money(values: list[tuple[int, int] | None]) -> pa.Array:
-        found: list[Decimal | None] = []
-        for value in values:
-            if value is None:
-                found.append(None)
-            else:
-                amount, currency = value
-                found.append(
-                    Decimal(amount).scaleb(-(minor_digits(currencies[currency]) if digits is None else digits))
-                )
-        return pa.array(found, pa.decimal128(38, scale))
+    def money(values: Iterable[int | None]) -> pa.Array:
+        coins = zip(values, (row.currency for row in rows), strict=True)
+        return _decimals([None if value is None else value * scaled[currency] for value, currency in coins], scale)
 
+    scaled = [10 ** (scale - (minor_digits(name) if digits is None else digits)) for name in currencies]
     utilization = [row.time[0] / (row.time[0] + row.time[1]) if row.time[0] + row.time[1] else None for row in rows]
     return {
         "currency": pa.array([currencies[row.currency] if row.currency >= 0 else None for row in rows], pa.string()),
@@ -256,13 +248,23 @@ def _body(
         **{f"{part}_seconds": time([row.time[i] for row in rows]) for i, part in enumerate(PARTS)},
         "unpriced_seconds": time([row.unpriced for row in rows]),
         "double_booked_seconds": time([row.double_booked for row in rows]),
-        "cost": money([None if row.money is None else (sum(row.money), row.currency) for row in rows]),
+        "cost": money(None if row.money is None else sum(row.money) for row in rows),
         **{
-            f"{part}_cost": money([None if row.money is None else (row.money[i], row.currency) for row in rows])
+            f"{part}_cost": money(None if row.money is None else row.money[i] for row in rows)
             for i, part in enumerate(PARTS)
         },
         "utilization": pa.array(utilization, pa.float64()),
     }
+
+
+def _decimals(values: Sequence[int | None], digits: int) -> pa.Array:
+    """Return decimals whose digits, without the point, are `values`: two 64-bit words each, the lower one first."""
+    words = np.empty((len(values), 2), np.uint64)
+    words[:, 0] = [(value or 0) & _WORD for value in values]
+    words[:, 1] = [((value or 0) >> 64) & _WORD for value in values]
+    known = pa.array([value is not None for value in values], pa.bool_())
+    buffers = [known.buffers()[1], pa.py_buffer(words)]
+    return pa.Array.from_buffers(pa.decimal128(38, digits), len(values), buffers)
 
 
 def _values(dimension: Dimension, codes: Sequence[int]) -> pa.Array:
