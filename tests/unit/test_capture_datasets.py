@@ -151,6 +151,21 @@ def test_numpy_is_a_table_with_numbered_columns() -> None:
     assert digest(np.array(["a", "b"])) == digest(np.array(["a", "b"], dtype=object))
 
 
+def test_types_are_named_alike_whatever_their_layout(table: pa.Table) -> None:
+    """Texts, wide texts and views are texts; how categories are numbered does not show."""
+
+    def types(data: Any) -> list[str]:
+        return [column["type"] for column in describe_dataset(data, dataset_id="tests/types")["columns"]]
+
+    texts = table.select(["s"])
+    assert types(texts) == types(texts.cast(pa.schema([("s", pa.large_string())]))) == ["string"]
+    assert types(pl.from_arrow(texts)) == types(texts.to_pandas()) == ["string"]
+    categories = texts.to_pandas().astype("category")
+    assert types(categories) == ["dictionary<values=string>"]
+    assert types(pl.from_pandas(categories)) == ["dictionary<values=string>"]
+    assert types(pa.Table.from_pandas(categories)) == ["dictionary<values=string>"]
+
+
 def test_images_are_one_column_of_tensors() -> None:
     """The shape counts, and so does every value."""
     images = np.zeros((4, 2, 3), "uint8")

@@ -30,6 +30,8 @@ from trailhouse_schemas.events import ModelLogged
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 ROWS = 80
 
 

@@ -29,6 +29,8 @@ from trailhouse.capture.models import describe_model
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 ROWS = 60
 
 

@@ -91,10 +91,10 @@ def arrow_type_name(dtype: Any) -> str:
 def column_type_name(kind: Any) -> str:
     """Return the name of an Arrow type, the same whichever library chose its layout.
 
-    `large_string` and `string_view` are `string`, all categories of texts `dictionary<string>`.
+    `large_string` and `string_view` are `string`, all categories of texts `dictionary<values=string>`.
     """
     if hasattr(kind, "index_type"):
-        return f"dictionary<{column_type_name(kind.value_type)}>"
+        return f"dictionary<values={column_type_name(kind.value_type)}>"
     return _LAYOUTS.sub("", str(kind))
 
 
