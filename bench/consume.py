@@ -1,4 +1,4 @@
-"""How fast the client library alone is: consume() and nothing else, and the row-wise baseline that one would write first.
+"""How fast the client library alone is: consume() and nothing else, and the row-wise baseline.
 
     python bench/consume.py only BOOTSTRAP TYPE COUNT
     python bench/consume.py baseline BOOTSTRAP TYPE COUNT

@@ -2,8 +2,8 @@
 
     python bench/landed.py BOOTSTRAP TYPE COUNT
 
-Prints one JSON object: events, seconds. The clock runs from the first plan to the end of the last range, so that neither
-starting nor waiting to be idle counts. The warehouse is held to have every message, once.
+Prints one JSON object: events, seconds. The clock runs from the first plan to the end of the last range, so that
+neither starting nor waiting to be idle counts. The warehouse is held to have every message, once.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def main(bootstrap_servers: str, name: str, count: int) -> dict[str, float]:
         where = Settings(kafka=bootstrap_servers, warehouse=f"chdb://{directory}/warehouse")
         collect(where, CollectorSettings(group=f"bench-{uuid.uuid4()}"), spools=[], until_idle=True, on_stage=watch)
         client = connect(where.warehouse_url)
-        (messages,) = client.query(f"SELECT uniqExact(_partition, _offset) FROM {table}").first_row  # noqa: S608 - ours
+        question = "SELECT uniqExact(_partition, _offset) FROM {table:Identifier}"
+        ((messages,),) = client.query(question, {"table": table}).result_rows
         client.close()
     assert messages == count, f"{messages} of {count} messages landed"
     return {"events": count, "seconds": moments[-1] - moments[0]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
@@ -13,6 +13,9 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from trailhouse_schemas import wire
 from trailhouse_schemas.catalogue import by_name
 from trailhouse_schemas.versions import latest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["POINTS_PER_RECORD", "count_messages", "make_topics", "publish_points", "publish_single_events"]
 
@@ -49,7 +52,7 @@ def make_topics(bootstrap_servers: str, names: list[str], partitions: int) -> No
         future.result()
 
 
-def _publish(bootstrap_servers: str, name: str, count: int, partitions: int, fields: dict[str, object]) -> int:
+def _publish(bootstrap_servers: str, name: str, count: int, partitions: int, fields: Mapping[str, object]) -> int:
     version, topic = latest(name), by_name(name).topic
     producer = Producer(
         {
@@ -68,7 +71,7 @@ def _publish(bootstrap_servers: str, name: str, count: int, partitions: int, fie
         sequence = number // _PRODUCERS
         value = wire.encode(version, {**_envelope(ids[rank], rank), "sequence": sequence, **fields})
         total += len(value)
-        headers = {wire.IDENTITY_HEADER: wire.identity_to_bytes(ids[rank], sequence)}
+        headers: dict[str, str | bytes | None] = {wire.IDENTITY_HEADER: wire.identity_to_bytes(ids[rank], sequence)}
         while True:
             try:
                 producer.produce(topic, value, key=ids[rank], partition=rank % partitions, headers=headers)

@@ -2,8 +2,8 @@
 
     python bench/log_call.py CALLS
 
-Prints one JSON object: microseconds by quantile, and what the clock itself takes. The calls are flat out: as fast as the loop
-can, while the background thread encodes and writes.
+Prints one JSON object: microseconds by quantile, and what the clock itself takes. There are at most 100,000 calls a
+second, while the background thread encodes and writes.
 """
 
 from __future__ import annotations

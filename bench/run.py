@@ -1,9 +1,9 @@
-"""Measures everything in one run: `make bench`. Prints a table and, as its last line, one JSON object with every figure.
+"""Measures everything in one run: `make bench`. Prints a table and, as its last line, one JSON object.
 
     python bench/run.py [--events N] [--point-records N] [--calls N] [--repeat N]
 
-A broker is found or started (see `make kafka`); it runs on the same cores as what is measured. Each figure is the median of
-the repeats, which take turns, so that a machine that slows down slows all of them.
+A broker is found or started (see `make kafka`); it runs on the same cores as what is measured. Each figure is the
+median of the repeats, which take turns, so that a machine that slows down slows all of them.
 """
 
 from __future__ import annotations

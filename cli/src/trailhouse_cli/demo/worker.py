@@ -116,7 +116,6 @@ def _train(
                 callbacks=[Rounds(run, timer)],
                 verbose_eval=False,
             )
-        run.log({"rows": len(mine)}, split="train")
         if rank == 0:
             _keep(run, booster, steps, frame.iloc[train_index])
 
