@@ -22,6 +22,7 @@ __all__ = [
     "ContainerKafka",
     "ContainerRegistry",
     "broker_variable",
+    "engine_host",
     "require_engine",
 ]
 
@@ -51,6 +52,14 @@ def require_engine() -> None:
         raise ServerMissingError(f"no Docker engine answers ({_first_line(error)})") from None
 
 
+def engine_host() -> str:
+    """Return where the ports of containers are: this machine, unless the engine is somewhere else."""
+    from testcontainers.core.docker_client import DockerClient  # noqa: PLC0415 - heavy, and only here
+
+    host = str(DockerClient().host())
+    return HOST if host == "localhost" else host
+
+
 def broker_variable(prop: str) -> str:
     """Return the environment variable by which the image apache/kafka takes that property of the broker."""
     return "KAFKA_" + prop.replace("_", "__").replace("-", "___").replace(".", "_").upper()
@@ -71,14 +80,17 @@ class ContainerServer:
         environment: Mapping[str, str],
         is_ready: Callable[[], bool],
     ) -> None:
-        """Start it on that port of this machine and return when it serves; raises `ServerStartError`."""
+        """Start it on that port of the engine's machine and return when it serves; raises `ServerStartError`."""
         from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - heavy, and only here
 
         self._name = name
         self._is_ready = is_ready
-        self._container: Any = DockerContainer(image).with_bind_ports(inner_port, port)
+        container: Any = DockerContainer(image)
+        self._container = container
+        # Not through `with_bind_ports`, which binds to every interface of the machine.
+        container.ports[f"{inner_port}/tcp"] = (HOST if engine_host() == HOST else "0.0.0.0", port)  # noqa: S104
         for variable, value in environment.items():
-            self._container = self._container.with_env(variable, value)
+            container.with_env(variable, value)
         try:
             self._container.start()
             self._wait()
@@ -122,7 +134,7 @@ class ContainerKafka(ContainerServer):
         """Start it; returns when it serves; raises `ServerMissingError` without an engine."""
         require_engine()
         port = port or free_port()
-        self.bootstrap_servers = f"{HOST}:{port}"
+        self.bootstrap_servers = f"{engine_host()}:{port}"
         properties = kafka.BROKER_PROPERTIES | {
             "process.roles": "broker,controller",
             "node.id": "1",
@@ -150,7 +162,7 @@ class ContainerRegistry(ContainerServer):
         """Start it; returns when it serves; raises `ServerMissingError` without an engine."""
         require_engine()
         port = port or free_port()
-        self.url = f"http://{HOST}:{port}{registry.CONFLUENT_API}"
+        self.url = f"http://{engine_host()}:{port}{registry.CONFLUENT_API}"
         super().__init__(
             "registry",
             REGISTRY_IMAGE,
@@ -175,12 +187,12 @@ class ContainerClickHouse(ContainerServer):
             inner_port=8123,
             port=self._port,
             environment={"CLICKHOUSE_USER": _USER, "CLICKHOUSE_PASSWORD": self._password},
-            is_ready=lambda: clickhouse.answers(HOST, self._port, timeout_seconds=1),
+            is_ready=lambda: clickhouse.answers(engine_host(), self._port, timeout_seconds=1),
         )
 
     def url(self, database: str) -> str:
         """Return the URL of that database, with the password."""
-        return f"clickhouse://{_USER}:{self._password}@{HOST}:{self._port}/{database}"
+        return f"clickhouse://{_USER}:{self._password}@{engine_host()}:{self._port}/{database}"
 
 
 def _first_line(error: Exception) -> str:
