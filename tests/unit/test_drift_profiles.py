@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rows import event
 from trailhouse.capture.profiles import profile_dataset
@@ -158,6 +161,36 @@ def test_categories_beyond_the_most_frequent_are_compared_together() -> None:
     assert report.columns[0].new_categories == ()
     moved = pd.DataFrame({"c": ["surprise"] * 2500 + before["c"].tolist()[:2500]})
     assert drift.compare(drift.from_profiles(profile(before)), moved).verdict is Verdict.DRIFT
+
+
+def test_a_category_that_a_sample_may_have_missed_is_not_called_vanished() -> None:
+    """One row in 50,000 of whole numbers that are compared as categories."""
+    frame = pd.DataFrame({"k": [0, 1] * 25_000 + [2]})
+    stored = drift.from_profiles(profile(frame))
+    finding = drift.compare(frame, stored).columns[0]
+    assert finding.measure == "categorical"
+    assert (finding.vanished_categories, finding.verdict) == ((), Verdict.NO_DRIFT)
+    assert 2 not in values(stored.columns["k"])
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    rows=st.lists(st.one_of(st.none(), st.floats(-1e9, 1e9), st.just(float("inf"))), min_size=1, max_size=60),
+    cuts=st.lists(st.integers(0, 60), max_size=4),
+    size=st.integers(1, 80),
+)
+def test_shards_cut_anywhere_merge_to_the_whole(rows: list[float | None], cuts: list[int], size: int) -> None:
+    """Counts are the whole's; the sample too where no shard's was cut off, else it is as large as theirs."""
+    bounds = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
+    pieces = [pd.DataFrame({"x": pd.Series(rows[a:b], dtype=float)}) for a, b in itertools.pairwise(bounds)]
+    shards = [profile(piece, shard=i, shards=len(pieces), sample_size=size) for i, piece in enumerate(pieces)]
+    merged = drift.from_profiles([row for shard in shards for row in shard]).columns["x"]
+    finite = sorted(value for value in rows if value is not None and np.isfinite(value))
+    assert (merged.rows, merged.nulls, merged.infinities) == (len(rows), rows.count(None), rows.count(float("inf")))
+    kept = values(merged)
+    cut_off = any(np.isfinite(piece["x"]).sum() > size for piece in pieces)
+    assert kept == finite if not cut_off else len(kept) == size
+    assert set(kept) <= set(finite)
 
 
 def test_an_identifier_in_a_profile_is_not_compared() -> None:

@@ -54,6 +54,8 @@ class CategoryCounts:
     counts: Mapping[str, int]
     #: Values whose category is not listed; what is listed is counted exactly all the same.
     other: int = 0
+    #: Whether these are the counts of a sample, in which a rare category may not occur.
+    sampled: bool = False
     #: Different categories, the ones that are not listed included; at least so many as are listed.
     distinct: int = 0
 

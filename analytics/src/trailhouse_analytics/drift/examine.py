@@ -154,21 +154,19 @@ def _numeric(pair: NumericPair, minimum: int, seed: int) -> _Values:
         "current_median": float(np.quantile(b, _MEDIAN)),
     }
     if a[0] == a[-1] == b[0] == b[-1]:
-        return _Values(figures=figures, remark=f"constant ({a[0]:.6g}) on both sides")
+        where = "on both sides" if reference.complete and current.complete else "throughout both samples"
+        return _Values(figures=figures, remark=f"constant ({a[0]:.6g}) {where}")
     result = significance.kolmogorov_smirnov(a, b)
     measured = _numeric_effects(a, b)
-    gates = ("psi", "jensen_shannon", "wasserstein_per_sd")
-    return _Values(
-        Hypothesis("values", result, {"ks": result.statistic} | {name: _float(measured[name]) for name in gates}),
-        figures | measured,
-    )
+    sizes = {"ks": result.statistic}
+    for name in ("psi", "jensen_shannon", "wasserstein_per_sd"):
+        size = measured[name]
+        if size is not None:
+            sizes[name] = size
+    return _Values(Hypothesis("values", result, sizes), figures | measured)
 
 
-def _float(value: object) -> float:
-    return value if isinstance(value, float) else 0.0
-
-
-def _numeric_effects(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> dict[str, object]:
+def _numeric_effects(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> dict[str, float | None]:
     reference_cuts, pooled_cuts = effects.quantile_cuts(a), effects.quantile_cuts(np.sort(np.concatenate([a, b])))
     distance = effects.wasserstein(a, b)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -180,12 +178,13 @@ def _numeric_effects(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> 
         "jensen_shannon": effects.jensen_shannon(effects.binned(a, pooled_cuts), effects.binned(b, pooled_cuts)),
         "wasserstein": distance,
         "wasserstein_per_sd": _ratio(distance, deviation),
-        "wasserstein_per_iqr": _ratio(distance, width) if width else None,
+        "wasserstein_per_iqr": _ratio(distance, width),
     }
 
 
-def _ratio(distance: float, unit: float) -> float:
-    return distance / unit if unit and np.isfinite(unit) and np.isfinite(distance) else 0.0
+def _ratio(distance: float, unit: float) -> float | None:
+    """None where there is no unit, or where either is beyond what a double can hold."""
+    return distance / unit if unit and np.isfinite(unit) and np.isfinite(distance) else None
 
 
 def _by_bins(reference: NumericSample, current: NumericSample, figures: dict[str, object], seed: int) -> _Values:

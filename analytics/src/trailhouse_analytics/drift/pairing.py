@@ -6,7 +6,7 @@ The decision looks at both sides at once, so it is the same for both and does no
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -170,6 +170,7 @@ def _as_categories(content: NumericSample | CategoryCounts) -> CategoryCounts:
     levels, counts = np.unique(content.values, return_counts=True)
     return CategoryCounts(
         counts={number_text(level): int(count) for level, count in zip(levels, counts, strict=True)},
+        sampled=not content.complete,
     )
 
 
@@ -181,7 +182,7 @@ def _in_number_texts(content: CategoryCounts) -> CategoryCounts:
             counts[number_text(float(text))] += count
         except (ValueError, OverflowError):
             counts[text] += count
-    return CategoryCounts(counts=counts, other=content.other, distinct=content.distinct)
+    return replace(content, counts=counts)
 
 
 def number_text(value: float) -> str:
@@ -208,8 +209,8 @@ def _align(reference: CategoryCounts, current: CategoryCounts) -> CategoryPair:
         current=right,
         reference_other=reference.total - sum(left),
         current_other=current.total - sum(right),
-        new=_only(names, right, left),
-        vanished=_only(names, left, right),
+        new=() if reference.sampled else _only(names, right, left),
+        vanished=() if current.sampled else _only(names, left, right),
     )
 
 
