@@ -185,10 +185,10 @@ def _recorder(settings: ProducerSettings, *, control: bool = False) -> Recorder:
     recorder = _Process.recorders.get(key)
     if recorder is None or recorder.finished:
         recorder = Recorder(settings, directory, _outside(settings), retained=control)
+        recorder.on_start = _at_exit
         if settings.kafka:
             recorder.on_spool = lambda path: _forward(recorder, path)
         _Process.recorders[key] = recorder
-    _at_exit()
     return recorder
 
 

@@ -1,7 +1,8 @@
-"""What makes fork() safe: nothing is inside SQLite while the process forks, and a child never closes what is its parent's.
+"""What makes fork() safe: no thread of ours holds a lock while the process forks, and no child closes its parent's files.
 
-SQLite has locks that all connections of a process share. A child that is forked while another thread holds one would
-wait for it for ever. So all work on spools is done under `on_disk`, which forking takes first.
+SQLite has locks that all connections of a process share, and so have `functools.cached_property` and others. A child
+that is forked while another thread holds one would wait for it for ever. So the threads work under `unforked`, which
+fork() takes first.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from typing import Final, TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["never_destroy", "on_disk"]
+__all__ = ["never_destroy", "unforked"]
 
-#: fork() waits no longer than this for a write to end; a child of a process whose disk hangs may then not record.
+#: fork() waits no longer than this for such work to end; a child of a process whose disk hangs may then not record.
 _LONGEST_WAIT_SECONDS: Final = 2.0
 
 
@@ -27,8 +28,8 @@ class _Gate:
 
 
 @contextmanager
-def on_disk() -> Iterator[None]:
-    """Do work on spools in such a way that no fork() comes in between."""
+def unforked() -> Iterator[None]:
+    """Do a short piece of work such that no fork() comes in between; not to be nested."""
     with _Gate.lock:
         yield
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from trailhouse.forking import on_disk
+from trailhouse.forking import unforked
 from trailhouse.once import warn_once
 from trailhouse.partitions import partition_of
 from trailhouse.publisher import Message
@@ -61,7 +61,7 @@ class Forwarder:
         sent = 0
         after = -1
         while not should_stop():
-            with on_disk():
+            with unforked():
                 window = spool.read(after=after, limit_events=self._window_events)
                 done = {event_type: spool.done_through(event_type) for event_type in {e.event_type for e in window}}
                 planned = {plan.event_type for plan in spool.plans()}
@@ -120,16 +120,16 @@ class Forwarder:
                 new.append((event.sequence, partition))
             found.append((event, partition))
         if new and len(found) == len(events):
-            with on_disk():
+            with unforked():
                 spool.choose_partitions(new)
         return found
 
     def _message(self, spool: Spool, event: SpooledEvent, partition: int) -> Message | None:
         value = event.value
         if self._registry is not None:
-            fingerprint = wire.read_header(value).fingerprint
             try:
-                version = by_fingerprint(fingerprint or b"")
+                with unforked():
+                    version = by_fingerprint(wire.read_header(value).fingerprint or b"")
                 value = wire.with_registry_header(value, self._registry.id_of(version))
             except (UnknownSchemaError, RegistryUnavailableError) as error:
                 warn_once(f"{error}; events wait in the spool")
@@ -146,7 +146,7 @@ class Forwarder:
         """Take what is acknowledged out of the spool; one that is retained is told how far each type is done."""
         if not spool.retained:
             if acknowledged:
-                with on_disk():
+                with unforked():
                     spool.delete(sorted(acknowledged))
             return
         through: dict[str, int] = {}
@@ -157,7 +157,7 @@ class Forwarder:
             else:
                 open_types.add(event.event_type)
         for event_type, sequence in through.items():
-            with on_disk():
+            with unforked():
                 spool.set_done(event_type, sequence)
 
     def _refuse(self, spool: Spool, event: SpooledEvent, outcome: Outcome) -> None:
@@ -165,7 +165,7 @@ class Forwarder:
             f"Kafka refuses event {event.sequence} ({event.event_type}, {len(event.value):,} bytes) of spool {spool.path} "
             f"for good ({outcome.reason}); it is kept there as refused"
         )
-        with on_disk():
+        with unforked():
             spool.refuse(event.sequence, outcome.reason)
 
     def _wait(self, should_stop: Callable[[], bool]) -> None:

@@ -9,7 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from trailhouse.forking import never_destroy, on_disk
+from trailhouse.forking import never_destroy, unforked
 from trailhouse.forwarder import Forwarder
 from trailhouse.once import warn_once
 from trailhouse.publisher import publisher_of
@@ -63,13 +63,13 @@ class ForwarderThread:
 
     def _main(self) -> None:
         try:
-            with on_disk():
+            with unforked():
                 spool = Spool.open(self._path)
             never_destroy(spool)
             try:
                 self._forward(spool)
             finally:
-                with on_disk():
+                with unforked():
                     spool.close()
         except Exception as error:  # noqa: BLE001 - the training goes on, the events are in the spool
             warn_once(f"events stay in spool {self._path} ({error}); run 'trailhouse forward'")
@@ -81,7 +81,7 @@ class ForwarderThread:
             if spool.drainer_lock.acquire():
                 forwarder.forward(spool, self._should_stop)
                 if finishing:
-                    with on_disk():
+                    with unforked():
                         spool.remove_if_finished()
                     return
             time.sleep(_IDLE_SECONDS)
@@ -135,7 +135,7 @@ def _left(path: Path) -> int:
     if not path.is_file():
         return 0
     try:
-        with on_disk(), Spool.open(path) as spool:
+        with unforked(), Spool.open(path) as spool:
             return spool.backlog()
     except SpoolError:
         return 0

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 import uuid_utils
 
 from trailhouse import clock
-from trailhouse.forking import never_destroy, on_disk
+from trailhouse.forking import never_destroy, unforked
 from trailhouse.formed import MOST_POINTS, Context, LogCall, Record, join_calls
 from trailhouse.heartbeat import Counts, heartbeat
 from trailhouse.once import inform, warn_once
@@ -78,6 +78,8 @@ class Recorder:
         self._outside = context
         #: Called with the spool's path when there is one: how a forwarder learns of it.
         self.on_spool: Callable[[Path], None] | None = None
+        #: Called when the thread starts, in each process: how the process learns that there is something to end.
+        self.on_start: Callable[[], None] | None = None
         self.parent_producer_id = ""
         self._begin()
         _all.add(self)
@@ -138,6 +140,8 @@ class Recorder:
                 warn_once(f"nothing can be recorded any more ({error})", key=("no thread",))
                 return
             self.thread = thread
+        if self.on_start is not None:
+            self.on_start()
 
     def stop(self, deadline: float) -> int:
         """Write what is left and the last heartbeat; return how many events could not be written by then.
@@ -160,7 +164,8 @@ class Recorder:
 
     def _main(self) -> None:
         interval = self.settings.flush_interval_seconds
-        self._form([self._heartbeat("started", next_due=True)])
+        with unforked():
+            self._form([self._heartbeat("started", next_due=True)])
         self._beat_at = time.monotonic() + self.settings.heartbeat_interval_seconds
         last_beat = False
         give_up_at = math.inf
@@ -172,9 +177,10 @@ class Recorder:
                 self._turn()
                 if stopping and not last_beat and not self.buffer:
                     last_beat = True
-                    self._form_drops()
-                    self._form([self._heartbeat("finished", next_due=False)])
-                    self._write()
+                    with unforked():
+                        self._form_drops()
+                        self._form([self._heartbeat("finished", next_due=False)])
+                        self._write()
                 if last_beat and not self._pending:
                     break
             except Exception as error:  # noqa: BLE001 - the thread must outlive whatever happens
@@ -185,22 +191,21 @@ class Recorder:
                 self.wake.wait(interval)
                 self.wake.clear()
         self._lost = len(self._pending) + len(self.buffer)
-        with on_disk():
+        with unforked():
             if self._spool is not None:
                 self._spool.close()
 
     def _turn(self) -> None:
-        if time.monotonic() >= self._beat_at and not self._stop:
-            self._beat_at = time.monotonic() + self.settings.heartbeat_interval_seconds
-            for context in self.contexts[:] or [self._outside]:
-                self._form([self._heartbeat("alive", next_due=True, context=context)])
-        self._write()
-        while self.buffer and not self._pending:
-            taken: list[LogCall | Record] = []
-            for _ in range(min(len(self.buffer), _MOST_ITEMS)):
-                taken.append(self.buffer.popleft())
-            self._form(taken)
+        with unforked():
+            if time.monotonic() >= self._beat_at and not self._stop:
+                self._beat_at = time.monotonic() + self.settings.heartbeat_interval_seconds
+                for context in self.contexts[:] or [self._outside]:
+                    self._form([self._heartbeat("alive", next_due=True, context=context)])
             self._write()
+        while self.buffer and not self._pending:
+            with unforked():
+                self._form([self.buffer.popleft() for _ in range(min(len(self.buffer), _MOST_ITEMS))])
+                self._write()
         if not self._pending:
             self._form_drops()
 
@@ -244,8 +249,7 @@ class Recorder:
 
     def _backlog(self) -> int:
         try:
-            with on_disk():
-                return self._spool.backlog() if self._spool is not None else 0
+            return self._spool.backlog() if self._spool is not None else 0
         except Exception:  # noqa: BLE001 - a number for people; the disk's troubles are told where events are written
             return 0
 
@@ -253,10 +257,9 @@ class Recorder:
         if not self._pending or time.monotonic() < self._try_again_at:
             return
         try:
-            with on_disk():
-                if self._spool is None:
-                    self._spool = self._open()
-                self._spool.append(self._pending)
+            if self._spool is None:
+                self._spool = self._open()
+            self._spool.append(self._pending)
         except SpoolError as error:
             self._back_off_seconds = min(max(self._back_off_seconds * 2, 0.2), _LONGEST_BACK_OFF_SECONDS)
             self._try_again_at = time.monotonic() + (0.2 if self._stop else self._back_off_seconds)
