@@ -208,6 +208,23 @@ def test_a_native_booster_tells_features_and_configuration() -> None:
     assert "binary:logistic" in json.loads(fields["arguments"]["config"])
 
 
+def test_preprocessing_that_is_fitted_apart_is_recorded_with_the_model() -> None:
+    """A booster that was trained on what a column transformer made."""
+    features, target = frame()
+    columns = pipeline(None)[0].fit(features)
+    matrix = xgboost.DMatrix(columns.transform(features), target)
+    booster = xgboost.train({"max_depth": 2}, matrix, 4)
+    fields = described(booster, preprocessing=columns, dataset_id="tests/customers")
+    assert fields["class_name"] == "xgboost.core.Booster"
+    assert [step["path"] for step in fields["preprocessing"]][:2] == [".", "num"]
+    assert [field["name"] for field in fields["input_signature"]] == list(features.columns)
+    gains = booster.get_score(importance_type="gain")
+    found = {feature["name"]: (feature["source_column"], feature["importance"]) for feature in fields["features"]}
+    assert found["num__income"] == ("income", pytest.approx(gains["f1"]))
+    assert found["cat__city_size_big"][0] == "city_size"
+    assert f"scikit-learn=={sklearn.__version__}" in fields["requirements"]
+
+
 def test_a_search_tells_the_steps_of_its_best_pipeline() -> None:
     """Under the attribute that holds it."""
     features, target = frame()

@@ -35,7 +35,7 @@ from trailhouse.capture.json_values import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ROOT", "Step", "Walk", "walk"]
+__all__ = ["ROOT", "Step", "Walk", "walk", "walk_before"]
 
 ROOT = "."
 #: Parameters that hold a container's children, by the container's class name.
@@ -93,6 +93,14 @@ def walk(estimator: Any, columns: Sequence[str] | None = None) -> Walk:
         _walk_pipeline(estimator, ROOT, start, found, holds_model=False)
     elif _kind(estimator) is not None:
         _walk_children(estimator, ROOT, start, found)
+    return found
+
+
+def walk_before(model: Any, preprocessing: Any, columns: Sequence[str] | None = None) -> Walk:
+    """Return the steps of `preprocessing`, which is fitted apart from the model that takes what comes out of it."""
+    start = columns_into(preprocessing, columns)
+    found = Walk(model, model, start)
+    found.lineage = _walk_step(preprocessing, ROOT, start, found)
     return found
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from trailhouse.capture.artifacts import content_of, local_path, uri_of
-from trailhouse.capture.estimators import Step, Walk, walk
+from trailhouse.capture.estimators import Step, Walk, walk, walk_before
 from trailhouse.capture.feature_lineage import UNKNOWN
 from trailhouse.capture.importances import booster_of, importances_of
 from trailhouse.capture.json_values import as_json_text, clean_text, constructor_arguments, qualified_name
@@ -43,6 +43,7 @@ def describe_model(
     uri: str = "",
     step: int | None = None,
     example: Any = None,
+    preprocessing: Any = None,
     dataset_id: str = "",
     arguments: Mapping[str, Any] | None = None,
     features: Sequence[str] | None = None,
@@ -63,6 +64,8 @@ def describe_model(
         uri: where it is kept, if not at `path`.
         step: of the training loop.
         example: some rows of what goes in, for the signatures (a few are predicted).
+        preprocessing: what makes the model's features of the columns, where it is fitted apart from the model: a
+            transformer, a ColumnTransformer, a pipeline of them.
         dataset_id: the dataset that the features come from.
         arguments: what re-creates the object, where it does not say so itself.
         features: names of the features, in the model's order, where it does not know them.
@@ -76,7 +79,13 @@ def describe_model(
         TrailhouseError: `path` is a local path that is not there.
     """
     stored = _stored(path)
-    found = _looked(lambda: walk(model, _columns_of(example)), Walk(model, model, UNKNOWN))
+    columns = _columns_of(example)
+    nothing = Walk(model, model, UNKNOWN)
+    if preprocessing is None:
+        found = _looked(lambda: walk(model, columns), nothing)
+    else:
+        found = _looked(lambda: walk_before(model, preprocessing, columns), nothing)
+    first = model if preprocessing is None else preprocessing
     own_framework, own_version = _looked(lambda: framework_of(found.model), ("", ""))
     own_arguments = arguments if arguments is not None else _looked(lambda: _arguments_of(found.model), {})
     classes = [part.class_name for part in found.steps]
@@ -93,7 +102,7 @@ def describe_model(
         "digest": stored["digest"],
         "size_bytes": stored["size_bytes"],
         "requirements": sorted({*needed, *(clean_text(str(requirement)) for requirement in requirements or ())}),
-        "input_signature": _looked(lambda: describe_input(model, example), []),
+        "input_signature": _looked(lambda: describe_input(first, example), []),
         "output_signature": _looked(lambda: describe_output(model, example), []),
         "preprocessing": [_step_fields(part) for part in found.steps],
         "features": _features(found, features, importances, dataset_id),
@@ -155,7 +164,8 @@ def _features(
     names, sources = found.lineage.names, found.lineage.sources
     booster = booster_of(found.fitted)
     if not found.lineage.known and booster is not None and booster.names:
-        names = sources = booster.names
+        names = booster.names
+        sources = ("",) * len(names) if found.steps else names
     if said is not None:
         said = [clean_text(str(feature)) for feature in said]
         sources = sources if len(sources) == len(said) else tuple("" for _ in said)

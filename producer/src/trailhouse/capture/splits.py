@@ -69,6 +69,13 @@ def membership_digest(members: Any) -> str:
     there twice, as in a bootstrap, counts twice. Row numbers as NumPy, Arrow, pandas or a list give the same digest.
     """
     try:
+        members = members.to_numpy() if hasattr(members, "to_numpy") else members
+        kind = getattr(getattr(members, "dtype", None), "kind", "")
+        if kind in {"b", "i"} and members.ndim == 1:
+            rows = members.nonzero()[0] if kind == "b" else members
+            ordered = rows.astype("<i8")
+            ordered.sort()
+            return _digest("integers", len(ordered), ordered.tobytes())
         listed = _listed(members)
         if listed and all(isinstance(member, bool) for member in listed):
             listed = [position for position, chosen in enumerate(listed) if chosen]
@@ -76,12 +83,15 @@ def membership_digest(members: Any) -> str:
             numbers = array("q", sorted(listed))
             if sys.byteorder == "big":
                 numbers.byteswap()
-            kind, encoded = "integers", numbers.tobytes()
-        else:
-            kind, encoded = "values", "\n".join(sorted(as_json_text(m, exact=True) for m in listed)).encode()
+            return _digest("integers", len(numbers), numbers.tobytes())
+        texts = sorted(as_json_text(member, exact=True) for member in listed)
+        return _digest("values", len(texts), "\n".join(texts).encode())
     except Exception:  # noqa: BLE001  members that cannot be listed have no digest
         return ""
-    return f"sha256:{hashlib.sha256(b'%b %d %b' % (kind.encode(), len(listed), encoded)).hexdigest()}"
+
+
+def _digest(kind: str, count: int, encoded: bytes) -> str:
+    return f"sha256:{hashlib.sha256(b'%b %d %b' % (kind.encode(), count, encoded)).hexdigest()}"
 
 
 def _listed(members: Any) -> list[Any]:
