@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -115,6 +116,20 @@ def test_no_repository_is_empty(tmp_path: Path) -> None:
     """Outside of a repository, and in a directory that is gone, nothing is said."""
     assert describe_git(tmp_path).fields == EMPTY
     assert describe_git(tmp_path / "gone").fields == EMPTY
+
+
+def test_the_repository_is_that_of_the_script(repository: Path, tmp_path: Path) -> None:
+    """Whatever directory it is started in; a command is looked for there, and so is code that is typed in."""
+    lines = "from trailhouse.capture.git import describe_git; print(describe_git().fields['git_commit'])"
+    (repository / "train.py").write_text(lines)
+    commit = git(repository, "rev-parse", "HEAD")
+    for arguments, place, expected in (
+        ([str(repository / "train.py")], tmp_path, commit),
+        (["-c", lines], repository, commit),
+        (["-c", lines], tmp_path, ""),
+    ):
+        command = [sys.executable, *arguments]
+        assert expected == subprocess.run(command, cwd=place, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def test_no_git_is_empty(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:

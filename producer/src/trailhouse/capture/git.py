@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -50,11 +51,14 @@ class CodeState:
 
 
 def describe_git(directory: str | os.PathLike[str] | None = None) -> CodeState:
-    """Return the state of the repository that holds `directory` (the working directory by default).
+    """Return the state of the repository that holds `directory`.
+
+    By default that is where the script that was started lies, or, where that is in no repository or belongs to an
+    installed package, the working directory.
 
     `git_dirty` is true when a tracked file differs from the commit, or a file that looks like code was never added.
     """
-    git = _Git(Path(directory) if directory is not None else Path.cwd(), time.monotonic() + TIMEOUT_SECONDS)
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     fields: dict[str, Any] = {
         "git_remote": "",
         "git_commit": "",
@@ -63,8 +67,12 @@ def describe_git(directory: str | os.PathLike[str] | None = None) -> CodeState:
         "git_diff_digest": "",
     }
     try:
-        status = git.ask("status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all")
-        if status is None:
+        places = [Path(directory)] if directory is not None else _code_directories()
+        for git in (_Git(place, deadline) for place in places):
+            status = git.ask("status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all")
+            if status is not None:
+                break
+        else:
             return CodeState(fields, b"")
         lines = status.split(b"\0")
         headers = dict(line[2:].split(b" ", 1) for line in lines if line.startswith(b"# ") and b" " in line[2:])
@@ -113,6 +121,14 @@ class _Git:
                 return None
             printed.seek(0)
             return printed.read()
+
+
+def _code_directories() -> list[Path]:
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    places = [Path(script).resolve().parent] if script else []
+    installed = [Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix)]
+    own = [place for place in places if not any(place.is_relative_to(prefix) for prefix in installed)]
+    return list(dict.fromkeys([*own, Path.cwd()]))
 
 
 def strip_credentials(url: str) -> str:
