@@ -24,12 +24,19 @@ _NOTHING = Settings(kafka="", registry="", warehouse="")
 def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """Containers that were asked for, of an engine that is always there and whose servers always answer."""
     started: list[Any] = []
+
+    def start(self: Any) -> None:
+        started.append(self)
+
+    def stop(self: Any) -> None:
+        started.remove(self)
+
     monkeypatch.setattr(containers, "require_engine", lambda: None)
     monkeypatch.setattr(DockerClient, "__init__", lambda self: None)
     monkeypatch.setattr(DockerClient, "host", lambda self: "localhost")
     monkeypatch.setattr(DockerContainer, "__init__", _without_engine)
-    monkeypatch.setattr(DockerContainer, "start", started.append)
-    monkeypatch.setattr(DockerContainer, "stop", started.remove)
+    monkeypatch.setattr(DockerContainer, "start", start)
+    monkeypatch.setattr(DockerContainer, "stop", stop)
     for module in (kafka, registry, clickhouse):
         monkeypatch.setattr(module, "answers", lambda *_args, **_more: True)
     yield started
