@@ -149,6 +149,32 @@ def test_a_git_that_hangs_is_not_waited_for(repository: Path, tmp_path: Path, mo
     assert describe_git(repository).fields == EMPTY
 
 
+def test_a_work_tree_that_takes_too_long_has_its_commit(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What matters most is asked first; what git did not say in time is not known."""
+    commit = git(repository, "rev-parse", "HEAD")
+    slow = tmp_path / "bin" / "git"
+    slow.parent.mkdir()
+    slow.write_text(f'#!/bin/sh\ncase "$*" in *" diff "*) exec sleep 60;; esac\nexec {shutil.which("git")} "$@"\n')
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{slow.parent}{os.pathsep}{os.environ['PATH']}")
+    fields = describe_git(repository).fields
+    assert (commit, "main", None) == tuple(fields[name] for name in ("git_commit", "git_branch", "git_dirty"))
+
+
+def test_a_hook_of_another_repository_does_not_mislead(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git tells its hooks, and all that they start, which repository it is in."""
+    commit = git(repository, "rev-parse", "HEAD")
+    other = tmp_path / "other"
+    other.mkdir()
+    git(other, "init", "-q")
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    assert commit == describe_git(repository).fields["git_commit"]
+
+
 @pytest.mark.parametrize(
     ("url", "expected"),
     [

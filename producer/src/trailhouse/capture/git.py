@@ -16,12 +16,9 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trailhouse.capture.json_values import clean_text
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 __all__ = ["CodeState", "describe_git"]
 
@@ -37,6 +34,7 @@ LARGEST_NEW_FILE_BYTES = 1024 * 1024
 
 _CREDENTIALS = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*://)[^/@]*@")
 _QUERY = re.compile(r"[?#].*$")
+_ELSEWHERE = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY"}
 _SETTINGS = ("-c", "core.fsmonitor=false", "-c", "core.quotePath=false", "-c", "core.hooksPath=/dev/null")
 
 
@@ -56,7 +54,8 @@ def describe_git(directory: str | os.PathLike[str] | None = None) -> CodeState:
     By default that is where the script that was started lies, or, where that is in no repository or belongs to an
     installed package, the working directory.
 
-    `git_dirty` is true when a tracked file differs from the commit, or a file that looks like code was never added.
+    `git_dirty` is true when a tracked file differs from the commit, or a file that looks like code was never added; it
+    is None where there is no repository, or where git did not say in time.
     """
     deadline = time.monotonic() + TIMEOUT_SECONDS
     fields: dict[str, Any] = {
@@ -68,23 +67,20 @@ def describe_git(directory: str | os.PathLike[str] | None = None) -> CodeState:
     }
     try:
         places = [Path(directory)] if directory is not None else _code_directories()
-        for git in (_Git(place, deadline) for place in places):
-            status = git.ask("status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all")
-            if status is not None:
-                break
-        else:
+        repositories = (_repository(place, deadline) for place in places)
+        git = next((found for found in repositories if found is not None), None)
+        if git is None:
             return CodeState(fields, b"")
-        lines = status.split(b"\0")
-        headers = dict(line[2:].split(b" ", 1) for line in lines if line.startswith(b"# ") and b" " in line[2:])
-        commit = headers.get(b"branch.oid", b"").decode()
-        fields["git_commit"] = "" if commit == "(initial)" else commit
-        branch = headers.get(b"branch.head", b"").decode(errors="backslashreplace")
-        fields["git_branch"] = "" if branch == "(detached)" else branch
+        # In the order of what matters most: a work tree with a million files may use up the time.
+        commit = git.ask("rev-parse", "--verify", "--quiet", "HEAD")
+        fields["git_commit"] = (commit or b"").decode().strip()
+        branch = git.ask("symbolic-ref", "--quiet", "--short", "HEAD")
+        fields["git_branch"] = (branch or b"").decode(errors="backslashreplace").strip()
         fields["git_remote"] = _remote(git)
-        changed = any(line[:2] in {b"1 ", b"2 ", b"u "} for line in lines)
-        new = [line[2:] for line in lines if line.startswith(b"? ") and _looks_like_code(line[2:])]
-        fields["git_dirty"] = changed or bool(new)
-        diff = _difference(git, changed, new, has_commit=bool(fields["git_commit"])) if fields["git_dirty"] else b""
+        diff = _difference(git, has_commit=bool(commit))
+        if diff is None:
+            return CodeState(fields, b"")
+        fields["git_dirty"] = bool(diff)
         if diff:
             fields["git_diff_digest"] = f"sha256:{hashlib.sha256(diff).hexdigest()}"
         return CodeState(fields, diff if len(diff) <= LARGEST_DIFF_BYTES else b"")
@@ -101,7 +97,9 @@ class _Git:
 
     def ask(self, *arguments: str) -> bytes | None:
         """Return what git prints, or None when it fails or takes too long."""
-        environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+        # Without the variables that point git elsewhere, as they do in a process that a hook of git's started.
+        inherited = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
+        environment = inherited | {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
         # A file, not a pipe: a large difference must not fill the training process's memory twice.
         with tempfile.TemporaryFile() as printed:
             try:
@@ -147,21 +145,24 @@ def _remote(git: _Git) -> str:
     return clean_text(strip_credentials(url))
 
 
-def _looks_like_code(path: bytes) -> bool:
-    return os.path.splitext(path)[1].decode(errors="replace").lower() in CODE_SUFFIXES  # noqa: PTH122  bytes
+def _repository(place: Path, deadline: float) -> _Git | None:
+    """Return git at the top of the work tree that holds a directory, or None where there is none."""
+    top = _Git(place, deadline).ask("rev-parse", "--show-toplevel")
+    return _Git(Path(os.fsdecode(top.rstrip(b"\n"))), deadline) if top and top.strip() else None
 
 
-def _difference(git: _Git, changed: bool, new: Sequence[bytes], *, has_commit: bool) -> bytes:
-    parts = []
-    if changed and has_commit:
+def _difference(git: _Git, *, has_commit: bool) -> bytes | None:
+    """Return what differs from the commit, or None where git did not say in time."""
+    tracked: bytes | None = b""
+    if has_commit:
         tracked = git.ask("diff", "HEAD", "--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
-        parts.append(tracked or b"")
-    if new:
-        # Paths of `status --porcelain` are relative to the top of the work tree.
-        top = git.ask("rev-parse", "--show-toplevel")
-        if top:
-            parts += [_addition(Path(os.fsdecode(top.rstrip(b"\n"))), path) for path in sorted(new)[:MOST_NEW_FILES]]
-    return b"".join(parts)
+    patterns = [f"*{suffix}" for suffix in sorted(CODE_SUFFIXES)]
+    others = ("--others",) if has_commit else ("--others", "--cached")
+    new = git.ask("ls-files", *others, "--exclude-standard", "-z", "--", *patterns)
+    if tracked is None or new is None:
+        return None
+    paths = sorted(filter(None, new.split(b"\0")))
+    return b"".join([tracked, *(_addition(git.directory, path) for path in paths[:MOST_NEW_FILES])])
 
 
 def _addition(top: Path, path: bytes) -> bytes:
