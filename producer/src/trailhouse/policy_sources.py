@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from fastavro import parse_schema, schemaless_reader
 
 from trailhouse.errors import PolicyUnavailableError, PolicyUnknownError
-from trailhouse.forking import on_disk
+from trailhouse.forking import unforked
 from trailhouse_schemas.catalogue import by_model
 from trailhouse_schemas.errors import DecodeError, RegistryUnavailableError, SpoolError
 from trailhouse_schemas.events import PermissionChanged
@@ -86,7 +86,7 @@ class SpoolPolicySource:
         for path in spool_files(self.directory):
             try:
                 _refuse_if_open_to_all(path, path.stat().st_mode)
-                with on_disk():
+                with unforked():
                     producer_id, events = _permission_events(path)
             except (SpoolError, sqlite3.Error, KeyError, OSError) as error:
                 busy = isinstance(error.__cause__ or error, (sqlite3.OperationalError, OSError))
