@@ -324,6 +324,14 @@ def test_a_file_tells_rows_columns_and_its_bytes(tmp_path: Path, name: str) -> N
     in_envelope(DatasetLogged, found)
 
 
+def test_a_csv_whose_types_change_late_has_all_its_rows(tmp_path: Path) -> None:
+    """Numbers for megabytes, then a text."""
+    path = tmp_path / "late.csv"
+    path.write_text("a,b\n" + "123456789,1\n" * 300_000 + "none,x\n")
+    found = describe_dataset(path, dataset_id="tests/late")
+    assert (found["rows"], found["columns"][0]["type"]) == (300_001, "int64")
+
+
 def test_a_directory_of_parquet_is_one_dataset(tmp_path: Path) -> None:
     """Rows are those of all files."""
     for part in range(3):

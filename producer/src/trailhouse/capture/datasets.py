@@ -238,12 +238,18 @@ def _inside_csv(path: Path) -> tuple[int | None, list[Column]]:
     delimiter = "\t" if ".tsv" in path.suffixes else ","
     if arrow() is None or path.suffix.lower() not in {".csv", ".tsv"}:
         return _inside_csv_slowly(path, delimiter)
+    import pyarrow as pa  # noqa: PLC0415  optional
     import pyarrow.csv as pc  # noqa: PLC0415  optional
 
-    # One pass, one block in memory at a time; types are those that Arrow infers from the first block.
-    with pc.open_csv(path, parse_options=pc.ParseOptions(delimiter=delimiter, newlines_in_values=True)) as reader:
-        columns = [Column(field.name, column_type_name(field.type), list) for field in reader.schema]
-        return sum(int(batch.num_rows) for batch in reader), columns
+    # Types are those that Arrow infers from the first block. Rows are counted by one column of bytes, block by block:
+    # a later value that does not fit the type must not be in the way.
+    form = pc.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    with pc.open_csv(path, parse_options=form) as begin:
+        columns = [Column(field.name, column_type_name(field.type), list) for field in begin.schema]
+    first = columns[0].name
+    as_bytes = pc.ConvertOptions(include_columns=[first], column_types={first: pa.binary()})
+    with pc.open_csv(path, parse_options=form, convert_options=as_bytes) as batches:
+        return sum(int(batch.num_rows) for batch in batches), columns
 
 
 def _inside_csv_slowly(path: Path, delimiter: str) -> tuple[int | None, list[Column]]:
