@@ -6,6 +6,8 @@ import io
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -340,6 +342,63 @@ def test_spools_of_control_facts_that_somebody_has_open_can_be_read(home: Path) 
         assert trailhouse.authorize("alice", "read", "dataset:x")
     finally:
         connection.close()
+
+
+HOLDER = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("UPDATE events SET message_key = 'other'")
+print("open", flush=True)
+time.sleep(60)
+"""
+
+AS_SOMEBODY_ELSE = """
+import os, sys, trailhouse
+from trailhouse import access
+trailhouse.authorize("warm", "up", "imports")
+trailhouse.finish_all()
+os.environ["TRAILHOUSE_HOME"] = sys.argv[1]
+os.environ["TRAILHOUSE_SPOOL"] = sys.argv[2]
+os.setgid(65534)
+os.setuid(65534)
+assert not os.access(sys.argv[1] + "/control", os.W_OK)
+print(trailhouse.authorize("alice", "read", "dataset:x").reason)
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+@pytest.mark.parametrize("writer", ["gone", "there", "killed"])
+def test_the_right_to_read_the_control_directory_is_enough(home: Path, tmp_path: Path, writer: str) -> None:
+    """Training processes need none to write there, whether or not a writer has the spool open or died with it open."""
+    for directory in (home, *home.parents[:2]):
+        directory.chmod(0o755)
+    spool_of_child = tmp_path / "spool-of-child"
+    spool_of_child.mkdir()
+    path = write(home, {})
+    holder = None
+    if writer != "gone":
+        holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE)
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"open\n"
+        if writer == "killed":
+            holder.kill()
+            holder.wait(30)
+    try:
+        child = subprocess.run(
+            [sys.executable, "-c", AS_SOMEBODY_ELSE, str(home), str(spool_of_child)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, "HOME": str(home), "TRAILHOUSE_HOME": str(tmp_path / "elsewhere")},
+        )
+    finally:
+        if holder is not None:
+            holder.kill()
+            holder.wait(30)
+    assert child.stdout.strip() == "Allowed by grant g directly", child.stdout + child.stderr
+    assert not (home / "control").stat().st_mode & stat.S_IWOTH
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _POLL_SECONDS: Final = 0.5
 _PAUSE_SECONDS: Final = 0.1
 _MOST_MESSAGES: Final = 1_000
+_TRIES: Final = 20
 
 
 class PolicySource(Protocol):
@@ -111,13 +112,19 @@ def _refuse_if_open_to_all(path: Path, mode: int) -> None:
 
 
 def _permission_events(path: Path) -> tuple[str, list[SpooledEvent]]:
-    with Spool.open(path) as spool:
-        if not spool.retained:
-            raise SpoolError(f"Spool {path} does not keep what has landed")
-        events: list[SpooledEvent] = []
-        while part := spool.read(_TYPE.name, after=events[-1].sequence if events else -1):
-            events += part
-        return spool.producer_id, events
+    """Return the producer and its statements; only the right to read is needed."""
+    for _ in range(_TRIES):
+        before = path.stat()
+        with Spool.open(path, read_only=True) as spool:
+            if not spool.retained:
+                raise SpoolError(f"Spool {path} does not keep what has landed")
+            events: list[SpooledEvent] = []
+            while part := spool.read(_TYPE.name, after=events[-1].sequence if events else -1):
+                events += part
+            after = path.stat()
+            if (before.st_mtime_ns, before.st_size, before.st_ino) == (after.st_mtime_ns, after.st_size, after.st_ino):
+                return spool.producer_id, events
+    raise OSError(f"Spool {path} changes faster than it can be read")
 
 
 class KafkaPolicySource:

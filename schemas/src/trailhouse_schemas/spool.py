@@ -212,12 +212,21 @@ class Spool:
         return spool
 
     @classmethod
-    def open(cls, path: Path, *, check_same_thread: bool = True) -> Spool:
-        """Open an existing spool to read or drain it; raises `SpoolError`."""
+    def open(cls, path: Path, *, check_same_thread: bool = True, read_only: bool = False) -> Spool:
+        """Open an existing spool to read or drain it; raises `SpoolError`.
+
+        With `read_only` nothing is written, and no right to write is needed, to the file nor to its directory. Where
+        nobody has the spool open, its writer may come back while it is read, and what was read may be no whole; who
+        wants to be sure looks whether the file is as it was.
+        """
         if not path.is_file():
             raise SpoolError(f"Spool {path} is not there")
         try:
-            connection = _connect(path, check_same_thread=check_same_thread)
+            connection = (
+                _connect_to_read(path, check_same_thread=check_same_thread)
+                if read_only
+                else _connect(path, check_same_thread=check_same_thread)
+            )
             spool = cls(path, connection)
         except sqlite3.Error as error:
             raise SpoolError(f"Spool {path} cannot be read ({error}); move it away to go on without it") from error
@@ -438,3 +447,15 @@ def _connect(path: Path, *, check_same_thread: bool = True) -> sqlite3.Connectio
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     return connection
+
+
+def _connect_to_read(path: Path, *, check_same_thread: bool) -> sqlite3.Connection:
+    # Without a log of writes there is no index to it either, which SQLite would want to make beside the file.
+    immutable = "" if path.with_name(path.name + "-wal").exists() else "&immutable=1"
+    return sqlite3.connect(
+        f"{path.as_uri()}?mode=ro{immutable}",
+        uri=True,
+        timeout=_BUSY_TIMEOUT_SECONDS,
+        isolation_level=None,
+        check_same_thread=check_same_thread,
+    )
