@@ -5,6 +5,7 @@ A server that cannot be had here skips the tests that ask for it, with the reaso
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -27,6 +28,25 @@ if TYPE_CHECKING:
     Server = KafkaServer | RegistryServer | ClickHouseServer
 
 
+_SETTINGS = pytest.StashKey[Settings]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take from the developer's settings where servers are, and let no test see any of them by accident."""
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        return  # the workers of pytest-xdist run the tests, and have the environment from here
+    config.stash[_SETTINGS] = Settings.read()
+    for name in [name for name in os.environ if name.startswith("TRAILHOUSE_")]:
+        del os.environ[name]
+    os.environ["TRAILHOUSE_CONFIG"] = os.devnull
+
+
+@pytest.fixture(scope="session")
+def settings(pytestconfig: pytest.Config) -> Settings:
+    """The settings that the tests were started with: where servers are."""
+    return pytestconfig.stash[_SETTINGS]
+
+
 @pytest.fixture(scope="session")
 def _servers() -> Iterator[list[Server]]:
     """The servers that this session has; at its end none is left."""
@@ -37,10 +57,10 @@ def _servers() -> Iterator[list[Server]]:
 
 
 @pytest.fixture(scope="session")
-def kafka(_servers: list[Server]) -> KafkaServer:
+def kafka(_servers: list[Server], settings: Settings) -> KafkaServer:
     """A real broker: `.bootstrap_servers`; one of our own has `.stop()`, `.kill()`, `.start()` on the same data."""
     try:
-        server = find_kafka(Settings())
+        server = find_kafka(settings)
     except ServerMissingError as error:
         cannot_have(error)
     _servers.append(server)
@@ -48,10 +68,10 @@ def kafka(_servers: list[Server]) -> KafkaServer:
 
 
 @pytest.fixture(scope="session")
-def registry(_servers: list[Server]) -> RegistryServer:
+def registry(_servers: list[Server], settings: Settings) -> RegistryServer:
     """A real schema registry: `.url` of Confluent's API; `.stop()`, `.kill()`, `.start()`, after which it is empty."""
     try:
-        server = find_registry(Settings())
+        server = find_registry(settings)
     except ServerMissingError as error:
         cannot_have(error)
     _servers.append(server)
@@ -89,10 +109,10 @@ def chdb_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def clickhouse(_servers: list[Server]) -> ClickHouseServer:
+def clickhouse(_servers: list[Server], settings: Settings) -> ClickHouseServer:
     """A server with `.url(database)`: a real one where it can be had, else the engine of chDB behind its HTTP."""
     try:
-        server = find_clickhouse(Settings(), None)
+        server = find_clickhouse(settings, None)
     except ServerMissingError:
         server = HttpOverChdb()
     _servers.append(server)
@@ -107,9 +127,9 @@ def warehouse(chdb_directory: Path) -> Iterator[Warehouse]:
 
 
 @pytest.fixture
-def server_warehouse(clickhouse: ClickHouseServer) -> Iterator[Warehouse]:
+def server_warehouse(clickhouse: ClickHouseServer, settings: Settings) -> Iterator[Warehouse]:
     """The same on a server, which other processes can open too."""
-    with fresh(clickhouse) as made:
+    with fresh(clickhouse, settings.warehouse_password.get_secret_value()) as made:
         yield made
 
 

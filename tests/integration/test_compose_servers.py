@@ -18,7 +18,6 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # t
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
 from servers.missing import cannot_have
-from servers.warehouses import fresh
 from trailhouse_cli.errors import ServerMissingError
 from trailhouse_cli.servers.cache import fetched
 from trailhouse_cli.servers.containers import broker_variable
@@ -31,9 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from servers.topics import Topics
-    from trailhouse_cli.servers.clickhouse import ClickHouseServer
+    from servers.warehouses import Warehouse
     from trailhouse_cli.servers.kafka import KafkaServer
     from trailhouse_cli.servers.registry import RegistryServer
+    from trailhouse_schemas.settings import Settings
 
 pytestmark = [pytest.mark.kafka, pytest.mark.registry]
 
@@ -123,33 +123,37 @@ def test_schemas_outlive_a_killed_registry(broker: JarKafka) -> None:
 
 
 def test_the_collector_as_compose_starts_it_lands_what_a_run_logs(
-    kafka: KafkaServer, registry: RegistryServer, clickhouse: ClickHouseServer, topics: Topics, tmp_path: Path
+    kafka: KafkaServer,
+    registry: RegistryServer,
+    server_warehouse: Warehouse,
+    topics: Topics,
+    settings: Settings,
+    tmp_path: Path,
 ) -> None:
     """With its command, its settings and its health check; asked to end, it ends in order."""
     topics.create_catalogue()
-    with fresh(clickhouse) as warehouse:
-        port = str(free_port())
-        places = {
-            "TRAILHOUSE_KAFKA": kafka.bootstrap_servers,
-            "TRAILHOUSE_REGISTRY": registry.url,
-            "TRAILHOUSE_WAREHOUSE": warehouse.url,
-            "TRAILHOUSE_WAREHOUSE_PASSWORD": "",
-            "TRAILHOUSE_COLLECT_METRICS_PORT": port,
-        }
-        environment = os.environ | _environment("collector") | places | {"TRAILHOUSE_HOME": str(tmp_path)}
-        program = Path(sys.executable).with_name("trailhouse")
-        subprocess.run([program, *_SERVICES["schemas"]["command"]], env=environment, check=True, timeout=120)
-        subprocess.run([sys.executable, "-c", _RUN], env=environment, check=True, timeout=120)
-        with ExitStack() as ending:
-            collector = subprocess.Popen([program, *_SERVICES["collector"]["command"]], env=environment)
-            ending.callback(collector.wait)
-            ending.callback(collector.kill)
-            assert wait_until(lambda: warehouse.count("run_finished") == 1, seconds=60)
-            assert wait_until(lambda: warehouse.count("metrics_logged") == 10, seconds=60)
-            _, python, *arguments = _SERVICES["collector"]["healthcheck"]["test"]
-            assert python == "python"
-            check = [sys.executable, *(argument.replace("9464", port) for argument in arguments)]
-            assert subprocess.run(check, check=False, timeout=30).returncode == 0
-            collector.terminate()
-            assert collector.wait(60) == 0
-        assert warehouse.count("dead_letters") == 0
+    port = str(free_port())
+    places = {
+        "TRAILHOUSE_KAFKA": kafka.bootstrap_servers,
+        "TRAILHOUSE_REGISTRY": registry.url,
+        "TRAILHOUSE_WAREHOUSE": server_warehouse.url,
+        "TRAILHOUSE_WAREHOUSE_PASSWORD": settings.warehouse_password.get_secret_value(),
+        "TRAILHOUSE_COLLECT_METRICS_PORT": port,
+    }
+    environment = os.environ | _environment("collector") | places | {"TRAILHOUSE_HOME": str(tmp_path)}
+    program = Path(sys.executable).with_name("trailhouse")
+    subprocess.run([program, *_SERVICES["schemas"]["command"]], env=environment, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", _RUN], env=environment, check=True, timeout=120)
+    with ExitStack() as ending:
+        collector = subprocess.Popen([program, *_SERVICES["collector"]["command"]], env=environment)
+        ending.callback(collector.wait)
+        ending.callback(collector.kill)
+        assert wait_until(lambda: server_warehouse.count("run_finished") == 1, seconds=60)
+        assert wait_until(lambda: server_warehouse.count("metrics_logged") == 10, seconds=60)
+        _, python, *arguments = _SERVICES["collector"]["healthcheck"]["test"]
+        assert python == "python"
+        check = [sys.executable, *(argument.replace("9464", port) for argument in arguments)]
+        assert subprocess.run(check, check=False, timeout=30).returncode == 0
+        collector.terminate()
+        assert collector.wait(60) == 0
+    assert server_warehouse.count("dead_letters") == 0

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from trailhouse_cli.servers.clickhouse import answers
 from trailhouse_cli.servers.process import HOST, OwnedProcess, free_port, new_directory
-from trailhouse_schemas.settings import Settings
 from trailhouse_schemas.warehouse import connect, migrate
 
 if TYPE_CHECKING:
@@ -51,9 +50,9 @@ def new_warehouse(where: Path | ClickHouseServer, password: str = "") -> Warehou
 
 
 @contextmanager
-def fresh(where: Path | ClickHouseServer) -> Iterator[Warehouse]:
+def fresh(where: Path | ClickHouseServer, password: str = "") -> Iterator[Warehouse]:
     """Lend such a database, and drop it."""
-    made = new_warehouse(where, Settings().warehouse_password.get_secret_value())
+    made = new_warehouse(where, password)
     yield made
     made.client.command("DROP DATABASE {d:Identifier}", {"d": made.database})
     made.client.close()
