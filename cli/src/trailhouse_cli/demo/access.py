@@ -1,13 +1,15 @@
-"""What people do with the data in the demo, each in a process of their own: `python -m trailhouse_cli.demo.access WHO`.
+"""What people do with the data in the demo, each in a process of their own: `python -m … WHO`.
 
-Alice may read it, and profiles the training data and then what production sees now. Bob's grant was revoked; he asks, is
-denied, and reads it all the same.
+Alice may read it, and profiles the training data and then what production sees now. Bob's grant was revoked; he asks,
+is denied, and reads it all the same.
 """
 
 from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime, timedelta
+
+import click
 
 import trailhouse
 from trailhouse_cli.demo import data
@@ -38,7 +40,7 @@ def alice() -> None:
 def bob() -> None:
     """Ask, be denied, and read all the same: what an audit is for."""
     decision = trailhouse.authorize("bob", "read", f"dataset:{data.DATASET_ID}", purpose="curiosity")
-    print(f"bob asks to read {data.DATASET_ID}: {'allowed' if decision else 'denied'}")
+    click.echo(f"bob asks to read {data.DATASET_ID}: {'allowed' if decision else 'denied'}")
     with trailhouse.start_run(project=data.PROJECT, name="a look around", kind="evaluate", principal="bob") as run:
         run.log_dataset(data.training_slice(), dataset_id=data.DATASET_ID, version="under-55")
 

@@ -1,8 +1,8 @@
 """The demo's course: what happens in which order, and which report tells of it.
 
 Each act is a real program of its own: the training processes, the people who read the data, and the commands that a
-person would type. Only the reports run in this process, one after the other, because the embedded warehouse can be open in
-one process at a time. What is printed for a report is what its command prints.
+person would type. Only the reports run in this process, one after the other, because the embedded warehouse can be open
+in one process at a time. What is printed for a report is what its command prints.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -32,6 +33,7 @@ __all__ = ["Story"]
 
 _WORLD_SIZE: Final = 4
 _MARKER: Final = ".trailhouse-demo"
+_PLOT: Final = "rmse-against-eta.html"
 #: A made-up price, so that seconds on a laptop show as cents.
 _PRICE, _RAISED_PRICE = "36.00", "54.00"
 
@@ -91,14 +93,16 @@ class Story:
     def _rules(self) -> None:
         self._say(
             "Prices and permissions",
-            f"A core costs {_PRICE} USD an hour (made up, so that seconds show as cents). The group ml-team may read and "
-            "train on the data; alice is in it. Bob may read it, until his grant is revoked.",
+            f"A core costs {_PRICE} USD an hour (made up, so that seconds show as cents). The group ml-team may read "
+            "the data, train on it and write models; alice is in it. Bob may read the data, until that is revoked.",
         )
         self._command(
             "price", "set", "core", _PRICE, "USD", "--resource", "cpu", "--from", "1d", quiet=True
         )  # fmt: skip
         resource = f"dataset:{data.DATASET_ID}"
         self._command("grant", "ml-team", "--group", "--action", "read", "--action", "train", "--resource", resource)
+        for written in ("model:progression", "artifact:booster"):
+            self._command("grant", "ml-team", "--group", "--action", "write", "--resource", written)
         self._command("grant", "alice", "--action", "member", "--resource", "group:ml-team")
         self._command("grant", "carol", "--action", "deploy", "--resource", "model:*", "--reason", "on call")
         grant_id = self._command("grant", "bob", "--action", "read", "--resource", resource).split()[-1]
@@ -118,8 +122,8 @@ class Story:
         ]
         self._say(
             "Training",
-            f"{len(settings)} settings of XGBoost, each on {_WORLD_SIZE} processes that share the gradients, on the patients "
-            "under 55 of scikit-learn's diabetes study.",
+            f"{len(settings)} settings of XGBoost, each on {_WORLD_SIZE} processes that share the gradients, on the "
+            "patients under 55 of scikit-learn's diabetes study.",
         )
         tracker = RabitTracker(host_ip="127.0.0.1", n_workers=_WORLD_SIZE, sortby="task")
         tracker.start()
@@ -145,15 +149,18 @@ class Story:
             log = self.directory / f"worker-{failed[0]}.log"
             raise BadInputError(f"Training process {failed[0]} failed; its output is in {log}")
         click.echo(f"  {len(settings)} runs on {_WORLD_SIZE} processes in {time.monotonic() - began:.0f} s")
+        third_model = self.directory / "models" / f"{settings[2]['run_id']}.json"
+        risen = datetime.fromtimestamp(third_model.stat().st_mtime, UTC)
+        click.echo("  While that went on, the price of a core rose: with the end of the third run.")
         self._command(
-            "price", "set", "core", _RAISED_PRICE, "USD", "--resource", "cpu", quiet=True
-        )  # fmt: skip
+            "price", "set", "core", _RAISED_PRICE, "USD", "--resource", "cpu", "--from", risen.isoformat(), quiet=True
+        )
 
     def _people(self) -> None:
         self._say(
             "People",
-            "Alice profiles the training data and what production sees now: patients from 55 on. Bob asks to read the data, "
-            "is denied, and reads it all the same.",
+            "Alice profiles the training data and what production sees now: patients from 55 on. Bob asks to read the "
+            "data, is denied, and reads it all the same.",
         )
         for who in ("alice", "bob"):
             self._python("trailhouse_cli.demo.access", who, TRAILHOUSE_PRINCIPAL=who)
@@ -168,9 +175,10 @@ class Story:
         self._report("runs", "list", "--project", data.PROJECT, "--group", "sweep", "--sort", "metric rmse@validation")
         names = ["depth 2, eta 0.1", "depth 4, eta 0.3"]
         self._report("runs", "compare", *names, "--project", data.PROJECT)
-        plot = self.directory / "rmse-against-eta.html"
-        self._report("runs", "plot", "--project", data.PROJECT, "--group", "sweep", "--metric", "rmse", "--against", "eta",
-                     "--output", str(plot))  # fmt: skip
+        self._report(
+            "runs", "plot", "rmse@validation", "--project", data.PROJECT, "--group", "sweep", "--against", "eta",
+            "--color", "max_depth", "--output", str(self.directory / _PLOT),
+        )  # fmt: skip
         self._say("The cost", "Who used what, what of it was idle, and what it cost at the price of the moment.")
         self._report("cost", "--project", data.PROJECT, "--by", "run")
         self._say("The audit", "Who may do what, who did what, and what needs attention.")
@@ -185,7 +193,7 @@ class Story:
     def _close(self, seconds: float) -> None:
         self._say("That was it", f"{seconds:.0f} s. Every report again, in this directory:")
         click.echo(f"  export TRAILHOUSE_HOME={shlex.quote(self.environment['TRAILHOUSE_HOME'])}")
-        click.echo(f"  the plot: {self.directory / 'rmse-against-eta.html'}")
+        click.echo(f"  the plot: {self.directory / _PLOT}")
 
     def _say(self, heading: str, text: str) -> None:
         click.echo()

@@ -36,7 +36,7 @@ __all__ = ["main"]
 _ROUNDS: Final = 60
 
 
-class Rounds(xgb.callback.TrainingCallback):  # type: ignore[misc]
+class Rounds(xgb.callback.TrainingCallback):
     """Times every boosting round, and logs what XGBoost has evaluated, as a training loop would."""
 
     def __init__(self, run: Run, timer: StepTimer) -> None:
@@ -68,14 +68,13 @@ def preprocessing() -> ColumnTransformer:
 
 def main(plan: dict[str, Any]) -> None:
     """Train every setting of the plan, with the other ranks."""
-    rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     frame = data.training_slice()
     splitter = ShuffleSplit(n_splits=1, test_size=0.25, random_state=7)
     train_index, validation_index = next(splitter.split(frame))
     steps = preprocessing().fit(frame.iloc[train_index])
     features = np.asarray(steps.transform(frame))
     target = frame[data.TARGET].to_numpy()
-    with collective.CommunicatorContext(**plan["tracker"], dmlc_task_id=str(rank)):
+    with collective.CommunicatorContext(**plan["tracker"], dmlc_task_id=os.environ["RANK"]):
         for setting in plan["settings"]:
             with trailhouse.start_run(
                 project=data.PROJECT,
@@ -86,21 +85,18 @@ def main(plan: dict[str, Any]) -> None:
                 params={**setting["params"], "rounds": _ROUNDS},
                 seeds={"split": 7, "xgboost": plan["seed"]},
             ) as run:
-                _train(
-                    run, rank, world_size, setting, (frame, train_index, validation_index), (steps, features, target)
-                )
+                _train(run, setting, (frame, train_index, validation_index), (steps, features, target))
 
 
 def _train(
     run: Run,
-    rank: int,
-    world_size: int,
     setting: dict[str, Any],
     split: tuple[pd.DataFrame, NDArray[np.int64], NDArray[np.int64]],
     prepared: tuple[ColumnTransformer, NDArray[np.float64], NDArray[np.float64]],
 ) -> None:
     frame, train_index, validation_index = split
     steps, features, target = prepared
+    rank, world_size = run.rank, run.world_size
     with run.allocate(resource="cpu", quantity=1, pool="laptop", devices=[f"core-{rank}"], model="demo-core"):
         if rank == 0:
             _log_data(run, frame, train_index, validation_index)
