@@ -230,6 +230,14 @@ def test_odd_statements_are_noted(warehouse: Warehouse) -> None:
     assert any(note.startswith("1 uses were claimed by one principal") for note in notes)
 
 
+def test_denials_of_what_was_permitted_are_noted(warehouse: Warehouse) -> None:
+    """They say that the grants could not be known where somebody asked."""
+    client = warehouse.client
+    insert_events(client, [granted(0, "a", "alice", "read", "*"), decided(1, "deny", "alice", "dataset:x")])
+    (note,) = permissions.audit(client, until=at(5)).notes
+    assert note.startswith("1 times was denied what was permitted")
+
+
 def test_a_word_that_is_not_understood_denies_all_from_then_on_until_it_is_revoked(warehouse: Warehouse) -> None:
     """The warehouse takes words that this version does not know; the policy takes no chances with them."""
     client = warehouse.client

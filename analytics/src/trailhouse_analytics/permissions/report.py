@@ -114,6 +114,12 @@ def _notes(ledger: Ledger, policy: Policy, uses: Sequence[Use]) -> Iterator[str]
         yield f"{doubt}: all is denied until it is restated, or taken back with 'trailhouse revoke'"
     for change in ledger.unknown_revocations():
         yield f"the revocation of {change.published_at:%Y-%m-%d %H:%M:%S} names grant {change.grant_id!r}, never given"
+    refused = sum(use.times for use in uses if not use.happened and use.permission)
+    if refused:
+        yield (
+            f"{refused} times was denied what was permitted: the grants could not be known, or were read before they "
+            "were given; see the reasons in 'trailhouse audit denials'"
+        )
     strangers = sum(use.claims_not_borne_out for use in uses)
     if strangers:
         yield f"{strangers} uses were claimed by one principal and came verifiably from another"
