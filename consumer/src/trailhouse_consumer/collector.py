@@ -134,11 +134,15 @@ class Collector:
     def run(self, *, until_idle: bool = False) -> Summary:
         """Collect until stopped; with `until_idle`, until every source is drained and has been quiet for a while."""
         quiet_since = time.monotonic()
+        busy = False
         try:
             while not self._stopping:
+                wait = _POLL_SECONDS / len(self._sources) if not busy else 0.0
+                busy = False
                 for source in self._sources:
-                    if self._serve(source):
-                        quiet_since = time.monotonic()
+                    busy |= self._serve(source, wait)
+                if busy:
+                    quiet_since = time.monotonic()
                 self._record_gaps()
                 self._tell_lag()
                 if until_idle and self._idle(time.monotonic() - quiet_since):
@@ -147,15 +151,14 @@ class Collector:
             self._close()
         return self.summary
 
-    def _serve(self, source: Source) -> bool:
+    def _serve(self, source: Source, wait_seconds: float) -> bool:
         """Poll a source and land what is due; return whether anything was landed."""
-        wait = _POLL_SECONDS / len(self._sources)
         if self._backoffs[source.name].waiting:
-            time.sleep(wait)
+            time.sleep(wait_seconds)
             return False
         busy = False
         try:
-            source.poll(wait)
+            source.poll(wait_seconds)
             self._gaps += source.gaps()
             self._forget_lost()
             for partition in source.due():

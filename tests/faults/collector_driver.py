@@ -1,0 +1,85 @@
+"""Runs collectors one after another and kills each with SIGKILL at a stage of a range, until enough are dead.
+
+A script, because it forks: its children begin with everything imported and nothing opened. Its argument is JSON:
+
+    stage     planned, inserting (and then at random within `within_seconds`), inserted
+    at        which time a collector meets that stage
+    kills     how many collectors are killed; the last one is left to end by itself
+    seed      of the random moments
+    where     the settings of all parts, how: the collector's
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+import clickhouse_connect  # noqa: F401 - imported once, before the forks; the engine only after them
+import pandas as pd  # noqa: F401 - which the engine imports
+
+from trailhouse_consumer.landing import Stage
+from trailhouse_consumer.service import collect
+from trailhouse_consumer.settings import CollectorSettings
+from trailhouse_schemas.settings import Settings
+
+
+def die() -> None:
+    """End as if the machine had lost its power."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run(task: dict[str, Any], seconds: float | None) -> None:
+    """Collect until idle; with `seconds`, die that long after the stage."""
+    met = 0
+
+    def on_stage(stage: Stage, *_: object) -> None:
+        nonlocal met
+        if seconds is None or stage != task["stage"]:
+            return
+        met += 1
+        if met == task["at"]:
+            if seconds:
+                timer = threading.Timer(seconds, die)
+                timer.daemon = True
+                timer.start()
+            else:
+                die()
+
+    where, how = Settings.read(**task["where"]), CollectorSettings.read(**task["how"])
+    collect(where, how, until_idle=True, on_stage=on_stage)
+
+
+def main() -> None:
+    """Run the children."""
+    task = json.loads(sys.argv[1])
+    chance = random.Random(task["seed"])  # noqa: S311 - moments, not secrets
+    kills, ended, begun = 0, 0, time.monotonic()
+    while kills < task["kills"] and not ended:
+        seconds = chance.uniform(0, task["within_seconds"]) if task["stage"] == "inserting" else 0.0
+        kills += _child(task, seconds) == -signal.SIGKILL
+    ended = _child(task, None)
+    print(json.dumps({"kills": kills, "last": ended, "seconds": time.monotonic() - begun}))  # noqa: T201 - its answer
+
+
+def _child(task: dict[str, Any], seconds: float | None) -> int:
+    """Run a collector in a child; return its exit code, or minus the signal that ended it."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            run(task, seconds)
+            code = 0
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+if __name__ == "__main__":
+    main()
