@@ -126,8 +126,8 @@ def test_groups_in_a_circle_are_harmless() -> None:
     assert not may(changes, "bob", "read", "dataset:x")
 
 
-def test_ten_thousand_groups_in_a_chain_are_no_trouble() -> None:
-    """No recursion, and no more work than there are memberships."""
+def test_two_thousand_groups_in_a_chain_are_no_trouble() -> None:
+    """No recursion runs out of stack."""
     changes = [grant("alice", "member", "group:g0")]
     changes += [grant(f"g{i}", "member", f"group:g{i + 1}", grantee_kind="group") for i in range(2_000)]
     changes += [grant("g2000", "read", "dataset:x", grantee_kind="group")]
@@ -348,9 +348,9 @@ def test_a_star_is_any_text_and_nothing_else_is_special(pattern: str, text: str,
 
 def test_a_pattern_of_many_stars_is_matched_in_no_time() -> None:
     """Where a regular expression would backtrack for years."""
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert not matches("*a" * 500 + "*b", "a" * 100_000)
-    assert time.perf_counter() - begin < 1.0
+    assert time.process_time() - begin < 1.0
 
 
 def test_the_digest_depends_on_what_holds_and_not_on_how_it_came_about() -> None:

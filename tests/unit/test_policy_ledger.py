@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trailhouse_analytics.permissions import Ending, Ledger
@@ -111,6 +111,7 @@ changes_of_any_kind = st.lists(
 ).map(lambda changes: sorted(changes, key=lambda change: change.published_at))
 
 
+@settings(deadline=None)
 @given(changes_of_any_kind, st.integers(-1, 24))
 def test_the_policy_as_of_a_moment_is_that_of_what_was_published_by_then(
     changes: list[PermissionChange], half_hours: int
@@ -123,6 +124,7 @@ def test_the_policy_as_of_a_moment_is_that_of_what_was_published_by_then(
     assert found.decide(*QUESTION) == expected.decide(*QUESTION)
 
 
+@settings(deadline=None)
 @given(changes_of_any_kind, st.integers(0, 24))
 def test_an_ending_is_between_allowed_and_not_allowed(changes: list[PermissionChange], half_hours: int) -> None:
     """A microsecond before it was permitted; from it on, until the moment, it was not. None: it never was before."""

@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trailhouse_schemas.patterns import matches, overlap
@@ -56,6 +56,7 @@ def allowed(given_changes: list[PermissionChange]) -> set[tuple[str, str, str]]:
     return {question for question in QUESTIONS if policy.decide(*question)}
 
 
+@settings(deadline=None)
 @given(policies, changes(effects=("deny",)))
 def test_adding_a_deny_never_allows_more(there: list[PermissionChange], extra: PermissionChange) -> None:
     """Not even a deny of membership in a group that is denied something."""
@@ -63,6 +64,7 @@ def test_adding_a_deny_never_allows_more(there: list[PermissionChange], extra: P
     assert allowed(more) <= allowed(there)
 
 
+@settings(deadline=None)
 @given(policies.filter(bool), st.data())
 def test_revoking_allows_more_only_where_a_deny_or_a_membership_goes(
     there: list[PermissionChange], data: st.DataObject
@@ -76,6 +78,7 @@ def test_revoking_allows_more_only_where_a_deny_or_a_membership_goes(
         assert allowed(after) >= allowed(there)
 
 
+@settings(deadline=None)
 @given(policies, st.randoms(use_true_random=False))
 def test_the_order_of_different_grants_does_not_matter(there: list[PermissionChange], random: object) -> None:
     """Nor does it for the digest."""
@@ -85,12 +88,14 @@ def test_the_order_of_different_grants_does_not_matter(there: list[PermissionCha
     assert Policy.of(shuffled, NOW).digest == Policy.of(there, NOW).digest
 
 
+@settings(deadline=None)
 @given(policies)
 def test_every_statement_published_twice_changes_nothing(there: list[PermissionChange]) -> None:
     """Deliveries are at least once."""
     assert allowed([*there, *there]) == allowed(there)
 
 
+@settings(deadline=None)
 @given(policies)
 def test_every_allow_names_allows_in_force_that_lead_from_the_principal_to_the_resource(
     there: list[PermissionChange],
@@ -105,6 +110,7 @@ def test_every_allow_names_allows_in_force_that_lead_from_the_principal_to_the_r
         assert Policy.of(named, NOW).decide(*question)
 
 
+@settings(deadline=None)
 @given(policies)
 def test_what_reaches_a_principal_is_what_is_decided(there: list[PermissionChange]) -> None:
     """Deciding from the expanded permissions gives the same answers."""
@@ -120,6 +126,7 @@ def _of(principal: str) -> PermissionChange:
     return PermissionChange("g", "granted", "allow", "user", principal, ("x",), "y", None, START, "p", 0)
 
 
+@settings(deadline=None)
 @given(st.text("ab*/", max_size=8), st.text("ab/", max_size=10))
 def test_a_pattern_matches_what_its_regular_expression_matches(pattern: str, text: str) -> None:
     """The oracle is `re`, each star as `.*` and all else escaped."""
@@ -127,6 +134,7 @@ def test_a_pattern_matches_what_its_regular_expression_matches(pattern: str, tex
     assert matches(pattern, text) == bool(oracle.fullmatch(text))
 
 
+@settings(deadline=None)
 @given(st.text("ab*", max_size=6), st.text("ab*", max_size=6), st.text("abc", max_size=8))
 def test_a_pattern_that_matches_a_pattern_covers_all_that_it_matches(wide: str, narrow: str, text: str) -> None:
     """So one pattern can be said to lie within another."""
@@ -137,6 +145,7 @@ def test_a_pattern_that_matches_a_pattern_covers_all_that_it_matches(wide: str, 
 SHORT_TEXTS = [""] + ["".join(letters) for n in range(1, 7) for letters in itertools.product("ab", repeat=n)]
 
 
+@settings(deadline=None)
 @given(st.text("ab*", max_size=4), st.text("ab*", max_size=4))
 def test_two_patterns_overlap_exactly_when_some_text_matches_both(one: str, other: str) -> None:
     """Tried on all texts that are long enough to show it."""
