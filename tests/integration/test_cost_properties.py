@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cost_facts import START, emptied
@@ -262,6 +262,12 @@ def added(*parts: Sums, drop: tuple[int, ...] = ()) -> Sums:
     priced=st.lists(PRICES, max_size=5),
     measured=st.lists(SAMPLES, max_size=8),
     split=st.integers(0, NOW),
+)
+@example(
+    held=[Held("p", "", ("0",), 1 / 7, 135, None), Held("p", "", ("0",), 0.3, 409, None)],
+    priced=[Priced("a", "", 4999, "0", "EUR"), Priced("a", "", 203781, None, "EUR")],
+    measured=[],
+    split=0,
 )
 def test_the_parts_sum_to_the_whole_however_it_is_cut(
     warehouse: Warehouse, held: list[Held], priced: list[Priced], measured: list[Measured], split: int

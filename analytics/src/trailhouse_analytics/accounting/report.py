@@ -150,21 +150,29 @@ def rows_and_totals(
 
 
 def _rounded(ledger: Ledger, currencies: Sequence[str], digits: int | None) -> list[_Row]:
+    """Round each currency's total first, then what it consists of: so totals do not depend on how it is grouped."""
     unit = 10**_TIME_DIGITS
-    time = round_table((ledger.time * unit).tolist(), ledger.seconds)
-    double = (ledger.double_booked * unit).tolist()
-    double = apportion(round_half_even(sum(double), ledger.seconds), double, ledger.seconds)
+    time, double = ledger.time * unit, ledger.double_booked * unit
     rows = [
-        _Row(int(g), int(c), t, sum(t) if c < 0 else 0, d, None)
-        for g, c, t, d in zip(ledger.group, ledger.currency, time, double, strict=True)
+        _Row(group, currency, [], 0, 0, None)
+        for group, currency in zip(ledger.group.tolist(), ledger.currency.tolist(), strict=True)
     ]
-    for number, name in enumerate(currencies):
-        which = np.flatnonzero(ledger.currency == number)
-        coin = 10 ** (minor_digits(name) if digits is None else digits)
-        for index, money in zip(
-            which, round_table((ledger.money[which] * coin).tolist(), ledger.currency_units), strict=True
-        ):
-            rows[index].money = money
+    by_currency = [np.flatnonzero(ledger.currency == number) for number in range(-1, len(currencies))]
+    sums = [int(time[which].sum()) for which in by_currency]
+    totals = apportion(round_half_even(sum(sums), ledger.seconds), sums, ledger.seconds)
+    sums = [int(double[which].sum()) for which in by_currency]
+    doubles = apportion(round_half_even(sum(sums), ledger.seconds), sums, ledger.seconds)
+    for number, which in enumerate(by_currency, start=-1):
+        parts = round_table(time[which].tolist(), ledger.seconds, totals[number + 1])
+        booked = apportion(doubles[number + 1], double[which].tolist(), ledger.seconds)
+        money: Sequence[list[int] | None] = [None] * len(which)
+        if number >= 0:
+            coin = 10 ** (minor_digits(currencies[number]) if digits is None else digits)
+            money = round_table((ledger.money[which] * coin).tolist(), ledger.currency_units)
+        for index, time_parts, overlap, money_parts in zip(which.tolist(), parts, booked, money, strict=True):
+            row = rows[index]
+            row.time, row.double_booked, row.money = time_parts, overlap, money_parts
+            row.unpriced = sum(time_parts) if number < 0 else 0
     return rows
 
 

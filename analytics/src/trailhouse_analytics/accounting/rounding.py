@@ -37,8 +37,10 @@ def apportion(total: int, numerators: Sequence[int], denominator: int) -> list[i
     return floors
 
 
-def round_table(cells: Sequence[Sequence[int]], denominator: int) -> list[list[int]]:
+def round_table(cells: Sequence[Sequence[int]], denominator: int, total: int | None = None) -> list[list[int]]:
     """Round all cells of a table of numerators so that its rows and its columns sum to their rounded sums.
+
+    All sum to `total`, which is their exact sum rounded down or up; half to even where it is not given.
 
     A row differs from its exact sum by less than one unit, a column too, a cell by less than two.
     """
@@ -46,7 +48,8 @@ def round_table(cells: Sequence[Sequence[int]], denominator: int) -> list[list[i
         return []
     row_sums = [sum(row) for row in cells]
     column_sums = [sum(column) for column in zip(*cells, strict=True)]
-    total = round_half_even(sum(row_sums), denominator)
+    if total is None:
+        total = round_half_even(sum(row_sums), denominator)
     rows = apportion(total, row_sums, denominator)
     columns = apportion(total, column_sums, denominator)
     floors = [[cell // denominator for cell in row] for row in cells]
