@@ -9,6 +9,7 @@ Both give the same client of the same library, so that everything behind this li
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
 import threading
@@ -169,6 +170,10 @@ def _open_server(where: WarehouseUrl, password: str) -> Client:
     import clickhouse_connect  # noqa: PLC0415 - slow, and only who opens a warehouse needs it
     from clickhouse_connect.driver.exceptions import Error  # noqa: PLC0415
 
+    # Without a handler Python prints the library's own line about every error that it raises anyway.
+    log = logging.getLogger("clickhouse_connect")
+    if not log.handlers:
+        log.addHandler(logging.NullHandler())
     try:
         return clickhouse_connect.get_client(
             host=where.host,
