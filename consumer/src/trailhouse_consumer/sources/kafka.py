@@ -295,14 +295,14 @@ class KafkaSource:
             buffer.unsettled = None
 
     def _disconnect(self) -> None:
-        consumer, self._consumer, self._admin = self._consumer, None, None
-        self._subscribed, self._joined = [], False
-        self._topics_at = 0.0
-        if consumer is not None:
+        if self._consumer is not None:
             try:
-                consumer.close()
+                self._consumer.close()
             except (KafkaException, RuntimeError) as error:
                 self._log.info("left the group", reason=_text(error))
+        self._consumer = self._admin = None
+        self._subscribed, self._joined = [], False
+        self._topics_at = 0.0
         self._buffers.clear()
 
     # Messages ----------------------------------------------------------------------------------------------------

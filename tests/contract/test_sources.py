@@ -1,0 +1,266 @@
+"""What every source of the collector promises: Kafka and spools, one suite."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Protocol, cast
+
+import pytest
+
+from collected import metrics, new_producer_id, publish, spooled
+from trailhouse_consumer.errors import PartitionLostError
+from trailhouse_consumer.settings import CollectorSettings
+from trailhouse_consumer.sources import Limits, Partition, Plan, Source
+from trailhouse_consumer.sources.kafka import KafkaSource
+from trailhouse_consumer.sources.spool import SpoolSource
+from trailhouse_schemas.catalogue import CATALOGUE
+from trailhouse_schemas.wire import identity_to_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from servers.topics import Topics
+    from trailhouse_cli.servers.kafka import KafkaServer
+
+PATIENCE_SECONDS = 60
+
+
+class World(Protocol):
+    """A place with 100 events, and sources that look at it."""
+
+    producer_id: str
+
+    def source(self, limits: Limits = ...) -> Source:
+        """Return a new source, as a collector that starts has it."""
+
+
+class SpoolWorld:
+    """100 events in a spool."""
+
+    def __init__(self, directory: Path) -> None:
+        """Write it."""
+        self.producer_id = new_producer_id()
+        self._directory = directory
+        values = [("metrics_logged", metrics(self.producer_id, i)) for i in range(100)]
+        spooled(directory, values, self.producer_id)
+
+    def source(self, limits: Limits = Limits(seconds=0)) -> SpoolSource:  # noqa: B008 - immutable
+        """Return a new source."""
+        return SpoolSource([self._directory], limits)
+
+
+class KafkaWorld:
+    """100 events in a topic."""
+
+    def __init__(self, servers: str, topics: Topics) -> None:
+        """Publish them."""
+        self.producer_id = new_producer_id()
+        self._servers = servers
+        topics.create_catalogue(["metrics_logged"])
+        publish(
+            servers, "metrics_logged", [(self.producer_id, i, metrics(self.producer_id, i)) for i in range(100)]
+        )
+
+    protocol = "classic"
+
+    def source(self, limits: Limits = Limits(seconds=0)) -> KafkaSource:  # noqa: B008 - immutable
+        """Return a new source, a member of the same group."""
+        how = CollectorSettings(
+            group=f"sources-{self.producer_id}",
+            group_protocol=cast("None", self.protocol),
+            session_timeout_seconds=6,
+        )
+        return KafkaSource(self._servers, how, limits)
+
+
+class ModernKafkaWorld(KafkaWorld):
+    """The same with the group protocol of KIP-848."""
+
+    protocol = "consumer"
+
+
+@pytest.fixture(params=["spool", pytest.param("kafka", marks=pytest.mark.kafka), pytest.param("kafka848", marks=pytest.mark.kafka)])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+    """Each kind of place."""
+    if request.param == "spool":
+        return SpoolWorld(tmp_path)
+    kafka: KafkaServer = request.getfixturevalue("kafka")
+    kind = ModernKafkaWorld if request.param == "kafka848" else KafkaWorld
+    return kind(kafka.bootstrap_servers, request.getfixturevalue("topics"))
+
+
+@pytest.fixture
+def new(world: World) -> Iterator[Callable[..., Source]]:
+    """Makes sources, and closes them at the end."""
+    made: list[Source] = []
+
+    def make(limits: Limits = Limits(seconds=0)) -> Source:  # noqa: B008 - immutable
+        made.append(world.source(limits))
+        return made[-1]
+
+    yield make
+    for source in made:
+        source.close()
+
+
+def until(source: Source, condition: Callable[[], bool]) -> None:
+    """Poll until that is so."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        source.poll(0.1)
+
+
+def the_partition(source: Source) -> Partition:
+    """Return the partition that has the events, when it is due."""
+    until(source, lambda: bool(source.due()))
+    (partition,) = source.due()
+    return partition
+
+
+def everything(source: Source) -> Partition:
+    """Return the partition when all its 100 events can be read."""
+    partition = the_partition(source)
+    until(source, lambda: len(source.read(partition)) == 100)
+    return partition
+
+
+def test_events_are_lent_in_order_with_all_that_belongs_to_them(world: World, new: Callable[..., Source]) -> None:
+    """Offsets, values, identities, the broker's time."""
+    source = new()
+    partition = everything(source)
+    assert partition.event_type is CATALOGUE["metrics_logged"]
+    messages = source.read(partition)
+    assert messages.offsets.tolist() == list(range(100))
+    assert messages.values == [metrics(world.producer_id, i) for i in range(100)]
+    assert messages.identities == [identity_to_bytes(world.producer_id, i) for i in range(100)]
+    assert (abs(messages.published_us / 1e6 - time.time()) < 600).all()
+    assert messages.raw(3).key() in {world.producer_id, world.producer_id.encode()}
+    assert dict(messages.raw(3).headers() or ())["th"] == identity_to_bytes(world.producer_id, 3)
+
+
+def test_a_range_is_no_larger_than_the_limits(new: Callable[..., Source]) -> None:
+    """Messages, and bytes; one at least."""
+    source = new(Limits(rows=7, seconds=0))
+    partition = the_partition(source)
+    until(source, lambda: len(source.read(partition)) == 7)
+    size = len(source.read(partition).values[0] or b"")
+    source.close()
+    small = new(Limits(bytes=3 * size + 1, seconds=0))
+    partition = the_partition(small)
+    until(small, lambda: len(small.read(partition)) == 3)
+    small.close()
+    tiny = new(Limits(bytes=1, seconds=0))
+    assert len(tiny.read(the_partition(tiny))) == 1
+
+
+def test_what_waits_for_others_is_not_due(new: Callable[..., Source]) -> None:
+    """Neither full nor old enough."""
+    source = new(Limits(seconds=3600))
+    until(source, lambda: bool(source.partitions()))
+    for _ in range(10):
+        source.poll(0.05)
+    assert source.due() == []
+    assert not source.drained
+
+
+def test_reading_again_lends_the_same_until_it_is_landed(new: Callable[..., Source]) -> None:
+    """And then what comes behind."""
+    source = new(Limits(rows=40, seconds=0))
+    partition = the_partition(source)
+    until(source, lambda: len(source.read(partition)) == 40)
+    for first in (0, 40):
+        assert source.read(partition).offsets.tolist() == list(range(first, first + 40))
+        assert source.open_plan(partition) is None
+        source.commit_plan(partition, Plan(first, first + 39))
+        assert source.open_plan(partition) == Plan(first, first + 39)
+        assert source.read(partition).offsets.tolist() == list(range(first, first + 40))
+        source.landed(partition, Plan(first, first + 39))
+    assert source.read(partition).offsets.tolist() == list(range(80, 100))
+
+
+def test_who_comes_after_finds_the_plan_and_exactly_its_range(new: Callable[..., Source]) -> None:
+    """Though its own limits are others; and it keeps the tries."""
+    first = new()
+    first.commit_plan(everything(first), Plan(0, 29, 2))
+    first.close()
+    second = new(Limits(rows=5, seconds=0))
+    partition = the_partition(second)
+    assert second.open_plan(partition) == Plan(0, 29, 2)
+    until(second, lambda: len(second.read(partition)) == 30)
+    assert second.read(partition).offsets.tolist() == list(range(30))
+    second.commit_plan(partition, Plan(0, 29, 3))
+    second.landed(partition, Plan(0, 29, 3))
+    assert second.open_plan(partition) is None
+    assert second.read(partition).offsets.tolist() == [30, 31, 32, 33, 34]
+
+
+def test_the_next_plan_says_that_the_one_before_is_done(new: Callable[..., Source]) -> None:
+    """Its successor does not see what was landed."""
+    first = new()
+    partition = everything(first)
+    first.commit_plan(partition, Plan(0, 29))
+    first.landed(partition, Plan(0, 29))
+    first.commit_plan(partition, Plan(30, 59))
+    first.close()
+    second = new()
+    partition = the_partition(second)
+    assert second.open_plan(partition) == Plan(30, 59)
+    assert second.read(partition).offsets.tolist()[0] == 30
+
+
+def test_what_is_settled_is_never_lent_again(new: Callable[..., Source]) -> None:
+    """On idling: without a plan after it."""
+    first = new()
+    partition = everything(first)
+    first.commit_plan(partition, Plan(0, 89))
+    first.landed(partition, Plan(0, 89))
+    first.settle()
+    first.close()
+    second = new()
+    partition = the_partition(second)
+    assert second.open_plan(partition) is None
+    until(second, lambda: len(second.read(partition)) == 10)
+    assert second.read(partition).offsets.tolist() == list(range(90, 100))
+
+
+def test_a_source_is_drained_when_all_is_landed(new: Callable[..., Source]) -> None:
+    """And not before."""
+    source = new()
+    partition = everything(source)
+    assert not source.drained
+    source.commit_plan(partition, Plan(0, 99))
+    assert not source.drained
+    source.landed(partition, Plan(0, 99))
+    until(source, lambda: source.drained)
+    assert source.due() == []
+
+
+def test_nothing_is_committed_for_a_partition_that_is_not_assigned(new: Callable[..., Source]) -> None:
+    """The group would take it."""
+    source = new()
+    partition = the_partition(source)
+    with pytest.raises(PartitionLostError):
+        source.commit_plan(Partition(partition.topic, "another", partition.number), Plan(0, 1))
+    with pytest.raises(PartitionLostError):
+        source.commit_plan(Partition(CATALOGUE["run_started"].topic, partition.topic_id, 0), Plan(0, 1))
+
+
+def test_a_partition_is_had_by_one_collector_at_a_time(new: Callable[..., Source]) -> None:
+    """The second waits until the first has given it back, and goes on there."""
+    first = new()
+    partition = everything(first)
+    second = new()
+    for _ in range(20):
+        first.poll(0.02)
+        second.poll(0.02)
+    both = [source for source in (first, second) if partition in source.partitions()]
+    assert len(both) <= 1
+    if both == [first]:
+        first.commit_plan(partition, Plan(0, 9))
+        first.landed(partition, Plan(0, 9))
+        first.close()
+    found = the_partition(second)
+    assert found == partition
+    assert second.read(found).offsets.tolist()[0] == (10 if both == [first] else 0)
