@@ -141,6 +141,45 @@ def test_an_ending_is_between_allowed_and_not_allowed(changes: list[PermissionCh
     assert found.how in {"revoked", "expired", "restated", "denied"}
 
 
+changes_among_people_and_groups = st.lists(
+    st.builds(
+        lambda hours, grant_id, change, effect, grantee, action, resource: granted(
+            hours,
+            grant_id,
+            change=change,
+            effect=effect,
+            grantee=grantee,
+            grantee_kind="group" if grantee in "xy" else "user",
+            actions=(action,),
+            resource=resource,
+        ),
+        st.integers(0, 6),
+        st.sampled_from("abcdef"),
+        st.sampled_from(["granted", "granted", "granted", "revoked", "suspended"]),
+        st.sampled_from(["allow", "allow", "deny"]),
+        st.sampled_from(["alice", "bob", "x", "y"]),
+        st.sampled_from(["read", "member", "member"]),
+        st.sampled_from(["dataset:x", "group:x", "group:y", "*"]),
+    ),
+    max_size=12,
+).map(lambda changes: sorted(changes, key=lambda change: change.published_at))
+
+
+@settings(deadline=None)
+@given(changes_among_people_and_groups, st.sampled_from(["alice", "bob"]))
+def test_what_matters_to_one_principal_decides_the_same(changes: list[PermissionChange], who: str) -> None:
+    """At every moment: whether it is allowed, by which grants, and why; and how it had ended."""
+    whole = Ledger(changes)
+    part = whole.about(who)
+    for hours in range(8):
+        expected = whole.as_of(at(hours)).decide(who, "read", "dataset:x")
+        found = part.as_of(at(hours)).decide(who, "read", "dataset:x")
+        assert (found.allowed, found.reason, found.grant_ids) == (expected.allowed, expected.reason, expected.grant_ids)
+        if not expected:
+            question = (who, "read", "dataset:x", at(hours))
+            assert part.ending(*question) == whole.ending(*question)
+
+
 def test_the_order_given_is_the_order_of_publication() -> None:
     """Two statements of one moment: the later in order holds."""
     first, second = granted(1, "g"), replace(revoked(1, "g"))

@@ -273,6 +273,10 @@ class Policy:
         """Return the users and services that a grant names, in order of name."""
         return sorted({g.principal for g in self.grants if g.principal.kind != _GROUP}, key=str)
 
+    def everywhere(self, principal: Principal) -> set[Principal]:
+        """Return somebody with all groups that they were made a member of, directly or not, whatever denies say."""
+        return set(self._groups(principal, frozenset()))
+
     def reaching(self, principal: Principal) -> tuple[list[GrantPath], list[GrantPath]]:
         """Return the allows and the denies that reach somebody, directly and through groups, each with its path."""
         if principal not in self._reaching:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from trailhouse_analytics.queries import ask
-from trailhouse_schemas.policy import Decision, PermissionChange, Policy
+from trailhouse_schemas.policy import Decision, PermissionChange, Policy, Principal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -48,6 +48,7 @@ class Ledger:
         #: Moments at which what is in force may change.
         self.boundaries = sorted({*self._published, *expiries})
         self._policies: OrderedDict[int, Policy] = OrderedDict()
+        self._about: dict[Principal, Ledger] = {}
         self._ever = Policy.of(
             (
                 replace(change, grant_id=str(number), expires_at=None)
@@ -76,6 +77,21 @@ class Ledger:
             if before:
                 return self._why(before, policy, stretch)
         return None
+
+    def about(self, principal: str) -> Ledger:
+        """Return the statements that matter to one principal: what they decide is the same, but for the digest.
+
+        These are the statements about grants that were ever given to them, or to a group that they can ever have been
+        in, and those that are not understood.
+        """
+        who = Principal.parse(principal)
+        if who not in self._about:
+            reached = self._ever.everywhere(who)
+            mattering = {
+                c.grant_id for c in self.changes if c.change != "revoked" and (c.doubt() or c.principal in reached)
+            }
+            self._about[who] = Ledger(change for change in self.changes if change.grant_id in mattering)
+        return self._about[who]
 
     def _why(self, before: Decision, policy: Policy, stretch: int) -> Ending:
         ended_at, after = self.boundaries[stretch], self._stretch(stretch + 1)

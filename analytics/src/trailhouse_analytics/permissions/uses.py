@@ -91,7 +91,8 @@ def read_uses(client: Client, ledger: Ledger, scope: Scope) -> list[Use]:
 def _use(row: Mapping[str, Any], ledger: Ledger) -> Use:
     principal = str(Principal.parse(row["principal"]))
     question = (principal, row["action"], row["resource"])
-    permission = ledger.as_of(row["first_at"]).decide(*question)
+    theirs = ledger.about(principal)
+    permission = theirs.as_of(row["first_at"]).decide(*question)
     return Use(
         evidence=row["evidence"],
         decided=row["decision"],
@@ -106,7 +107,7 @@ def _use(row: Mapping[str, Any], ledger: Ledger) -> Use:
         named_grant_ids=tuple(row["named_grant_ids"]),
         claims_not_borne_out=row["claims_not_borne_out"],
         permission=permission,
-        ending=None if permission or row["decision"] == "deny" else ledger.ending(*question, row["first_at"]),
+        ending=None if permission or row["decision"] == "deny" else theirs.ending(*question, row["first_at"]),
     )
 
 
