@@ -66,11 +66,12 @@ def producers(events: list[Spooled]) -> dict[str, list[Spooled]]:
     return found
 
 
-def start_script(script: str, spool: Path, **environment: str) -> subprocess.Popen[str]:
-    """Start a Python script that imports trailhouse and spools to `spool`."""
+def start_script(script: str, spool: Path, *, stdin: bool = False, **environment: str) -> subprocess.Popen[str]:
+    """Start a Python script that imports trailhouse and spools to `spool`; with `stdin` it can be written to."""
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script)],
         env=_environment(spool, environment),
+        stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

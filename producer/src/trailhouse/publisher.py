@@ -70,10 +70,10 @@ class Publisher:
                 except KafkaException as error:
                     self._tell(str(error.args[0]))
                     return None
-                self._recovered()
                 if found.error is not None or not found.partitions:
                     self._create(topic, str(found.error))
                     return None
+                self._recovered()
                 self._partitions[topic] = len(found.partitions)
         return self._partitions[topic]
 
@@ -88,6 +88,8 @@ class Publisher:
             nonlocal open_messages
             open_messages -= 1
             outcomes[at] = _outcome(error)
+            if error is None:
+                self._recovered()
 
         with self._lock:
             producer = self._connected()
@@ -111,8 +113,7 @@ class Publisher:
                         open_messages += 1
                         break
             while open_messages and not should_stop():
-                if producer.poll(0.05):
-                    self._recovered()
+                producer.poll(0.05)
             if open_messages:
                 self._abandon()
             elif any(o is not None and not o.acknowledged and not o.refused for o in outcomes):
