@@ -17,6 +17,7 @@ from collected import metrics as metrics_value
 from producing import read_spools, run_script
 from rows import event, insert_events
 from trailhouse_analytics.loss import Accounting, End, ProducerAccount, Verdict, verify
+from trailhouse_cli.main import main
 from trailhouse_schemas.events import HeartbeatSent, MetricPoint, MetricsLogged, ParametersLogged
 from trailhouse_schemas.spool import Spool, SpooledEvent
 
@@ -53,7 +54,9 @@ def metrics(producer_id: str, *sequences: int) -> list[Event]:
     """One event of two points for each of these sequences."""
     points = [MetricPoint(name=name, value=1.0, logged_at=NOW) for name in ("loss", "accuracy")]
     return [
-        event(MetricsLogged, producer_id=producer_id, sequence=s, points=points, project="p", run_id="r", occurred_at=NOW)
+        event(
+            MetricsLogged, producer_id=producer_id, sequence=s, points=points, project="p", run_id="r", occurred_at=NOW
+        )
         for s in sequences
     ]
 
@@ -168,7 +171,11 @@ def test_where_some_of_a_stretch_were_dropped_nobody_claims_to_know_which(wareho
     """Two holes, one drop: one is lost, and both are named as one or the other."""
     insert_events(
         warehouse.client,
-        [heartbeat(producer, 0, "started"), *metrics(producer, 2), heartbeat(producer, 4, "finished", events_dropped=1)],
+        [
+            heartbeat(producer, 0, "started"),
+            *metrics(producer, 2),
+            heartbeat(producer, 4, "finished", events_dropped=1),
+        ],
     )
     found = account(verify(warehouse.client, now=NOW), producer)
     assert (found.dropped, found.lost) == (1, 1)
@@ -278,9 +285,7 @@ def test_what_has_landed_and_is_still_in_the_spool_is_landed(
     assert (found.verdict, found.totals.landed, found.totals.waiting) == (Verdict.COMPLETE, 2, 0)
 
 
-def test_what_the_broker_refused_is_named_with_its_reason(
-    warehouse: Warehouse, producer: str, tmp_path: Path
-) -> None:
+def test_what_the_broker_refused_is_named_with_its_reason(warehouse: Warehouse, producer: str, tmp_path: Path) -> None:
     """It is kept in the spool, so it is not lost."""
     insert_events(warehouse.client, [heartbeat(producer, 0, "started"), heartbeat(producer, 2, "finished")])
     with Spool.create(tmp_path, producer) as spool:
@@ -292,9 +297,7 @@ def test_what_the_broker_refused_is_named_with_its_reason(
     assert (finding.kind, finding.first, finding.detail) == ("refused", 1, "metrics_logged: MSG_SIZE_TOO_LARGE")
 
 
-def test_a_retained_spool_says_itself_where_its_events_end(
-    warehouse: Warehouse, producer: str, tmp_path: Path
-) -> None:
+def test_a_retained_spool_says_itself_where_its_events_end(warehouse: Warehouse, producer: str, tmp_path: Path) -> None:
     """Control facts are sent without heartbeats; a hole among them is a loss all the same."""
     with Spool.create(tmp_path, producer, retained=True) as spool:
         spool.append([spooled(s, metrics_value(producer, s)) for s in range(3)])
@@ -335,8 +338,8 @@ def test_a_forked_child_has_an_account_of_its_own(warehouse: Warehouse, tmp_path
         child = os.fork()
         if child == 0:
             run.log({"loss": 2.0}, step=1)
-            trailhouse.shutdown() if hasattr(trailhouse, "shutdown") else None
-            import atexit; atexit._run_exitfuncs(); os._exit(0)
+            trailhouse.finish_all()
+            os._exit(0)
         os.waitpid(child, 0)
     """
     run_script(script, tmp_path)
@@ -383,9 +386,7 @@ def test_millions_of_sequences_are_accounted_for_in_seconds(warehouse: Warehouse
         "{now:DateTime64(6, 'UTC')} FROM numbers(3000000) WHERE number NOT IN (7, 8, 2000000)",
         {"now": NOW, "producer": producer},
     )
-    insert_events(
-        warehouse.client, [heartbeat(producer, 0, "started"), heartbeat(producer, 3_000_001, "finished")]
-    )
+    insert_events(warehouse.client, [heartbeat(producer, 0, "started"), heartbeat(producer, 3_000_001, "finished")])
     found = account(verify(warehouse.client, now=NOW), producer)
     assert (found.emitted, found.lost) == (3_000_002, 3)
     assert findings(found) == [("lost", 8, 9), ("lost", 2_000_001, 2_000_001)]
@@ -440,10 +441,13 @@ def test_the_command_says_0_when_all_is_there_and_1_when_something_is_lost(tmp_p
     assert [f["kind"] for f in json.loads(lost.stdout)["sections"]["findings"]] == ["lost"]
 
 
-def test_an_unknown_project_or_run_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+def test_an_unknown_project_or_run_is_one_line_and_exit_code_2(
+    warehouse: Warehouse, capsys: pytest.CaptureFixture[str]
+) -> None:
     """It names the value; no traceback."""
-    command(tmp_path, "migrate")
     for arguments in (["--project", "nobody"], ["--run", "nothing"], ["--since", "whenever"]):
-        result = command(tmp_path, "verify", *arguments)
-        assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
-        assert arguments[1] in result.stderr
+        with pytest.raises(SystemExit) as ended:
+            main(["verify", *arguments, "--warehouse", warehouse.url])
+        said = capsys.readouterr().err
+        assert (ended.value.code, len(said.splitlines())) == (2, 1)
+        assert arguments[1] in said
