@@ -317,6 +317,15 @@ def test_the_cores_of_a_cpu_are_measured_as_a_whole(warehouse: Warehouse) -> Non
     assert (row["unit"], row["used_seconds"], row["unmeasured_seconds"]) == ("core", 12 * HOUR, 0)
 
 
+def test_memory_is_used_as_far_as_it_is_filled(warehouse: Warehouse) -> None:
+    """8 GiB for 2 h; in the first hour 2 of 8 GiB are filled, in the second nothing is known: used 2 GiB h."""
+    filled = {"resource": "memory", "device": "", "memory_used_bytes": 2 * 2**30, "memory_total_bytes": 8 * 2**30}
+    facts = [*held("a", 0, 2, resource="memory", quantity=8), sampled("a", 0, 1, None, **filled)]
+    insert_events(warehouse.client, [*facts, sampled("a", 1, 1, None, resource="memory", memory_used_bytes=1)])
+    row = only(cost(warehouse.client, now=at(9)))
+    assert (row["unit"], row["used_seconds"], row["unmeasured_seconds"]) == ("GiB", 2 * HOUR, 8 * HOUR)
+
+
 def test_samples_of_another_resource_say_nothing(warehouse: Warehouse) -> None:
     """What the process's CPU did is no use of the GPU that it holds."""
     insert_events(warehouse.client, [*held("a", 0, 1), sampled("a", 0, 1, 1.0, resource="cpu")])
