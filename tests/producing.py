@@ -66,7 +66,9 @@ def producers(events: list[Spooled]) -> dict[str, list[Spooled]]:
     return found
 
 
-def start_script(script: str, spool: Path, *, stdin: bool = False, **environment: str) -> subprocess.Popen[str]:
+def start_script(
+    script: str, spool: Path, environment: Mapping[str, str], *, stdin: bool = False
+) -> subprocess.Popen[str]:
     """Start a Python script that imports trailhouse and spools to `spool`; with `stdin` it can be written to."""
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script)],
@@ -79,10 +81,10 @@ def start_script(script: str, spool: Path, *, stdin: bool = False, **environment
 
 
 def run_script(
-    script: str, spool: Path, *, timeout: float = 60, **environment: str
+    script: str, spool: Path, environment: Mapping[str, str], *, timeout: float = 60
 ) -> subprocess.CompletedProcess[str]:
     """Run a Python script to its end; its exit code is for the caller to judge."""
-    process = start_script(script, spool, **environment)
+    process = start_script(script, spool, environment)
     try:
         out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:

@@ -61,9 +61,7 @@ def consume(kafka: KafkaServer) -> list[Any]:
 
 def start(spool: Path, kafka: KafkaServer, timeout: float) -> subprocess.Popen[str]:
     """Start the training; the broker may be up or down."""
-    process = start_script(
-        TRAIN % timeout, spool, stdin=True, TRAILHOUSE_KAFKA=kafka.bootstrap_servers, **QUICK
-    )
+    process = start_script(TRAIN % timeout, spool, QUICK | {"TRAILHOUSE_KAFKA": kafka.bootstrap_servers}, stdin=True)
     assert process.stdin is not None
     assert process.stdout is not None
     return process

@@ -37,7 +37,7 @@ GRACE_SECONDS = 0.3
 @pytest.fixture
 def training(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that logs without end."""
-    process = start_script(TRAIN, tmp_path, TRAILHOUSE_FLUSH_INTERVAL_SECONDS=str(FLUSH_SECONDS), **QUICK)
+    process = start_script(TRAIN, tmp_path, QUICK | {"TRAILHOUSE_FLUSH_INTERVAL_SECONDS": str(FLUSH_SECONDS)})
     yield process
     process.kill()
     process.communicate()
@@ -48,8 +48,8 @@ def test_a_killed_rank_loses_at_most_the_flush_interval(
     training: subprocess.Popen[str], tmp_path: Path, seed: int
 ) -> None:
     """All that was logged longer ago than that is in the spool, whole and in order."""
-    wait = 0.5 + random.Random(seed).random()
-    print(f"seed {seed}: killed {wait:.3f} s after its first step")
+    wait = 0.5 + random.Random(seed).random()  # noqa: S311 - when to kill
+    print(f"seed {seed}: killed {wait:.3f} s after its first step")  # noqa: T201 - a test that fails by chance must say its seed
     assert training.stdout is not None
     training.stdout.readline()
     time.sleep(wait)
@@ -90,7 +90,7 @@ def test_a_handler_that_exits_on_sigterm_ends_the_run_in_order(tmp_path: Path) -
             print("ready", flush=True)
             time.sleep(60)
     """
-    process = start_script(script, tmp_path, **QUICK)
+    process = start_script(script, tmp_path, QUICK)
     assert process.stdout is not None
     process.stdout.readline()
     process.terminate()
@@ -133,7 +133,7 @@ def test_a_disk_that_fills_up_does_not_stop_the_training(tmp_path: Path) -> None
             run.log({"after": 1.0})
         print("trained")
     """
-    done = run_script(script, tmp_path, **QUICK)
+    done = run_script(script, tmp_path, QUICK)
     assert (done.returncode, done.stdout) == (0, "trained\n")
     assert done.stderr.count("cannot be written") == 1
     events = read_spools(tmp_path)

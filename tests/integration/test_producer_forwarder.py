@@ -42,7 +42,12 @@ def _fresh_warnings() -> None:
 def consume(kafka: KafkaServer, names: tuple[str, ...] = NAMES) -> list[Any]:
     """Return all messages of these event types' topics, each partition in order."""
     consumer = Consumer(
-        {"bootstrap.servers": kafka.bootstrap_servers, "group.id": "unused", "enable.auto.commit": False, "log_level": 0}
+        {
+            "bootstrap.servers": kafka.bootstrap_servers,
+            "group.id": "unused",
+            "enable.auto.commit": False,
+            "log_level": 0,
+        }
     )
     found: list[Any] = []
     try:
@@ -83,9 +88,7 @@ def parameters(sequence: int, size: int = 10, key: str = "run") -> SpooledEvent:
         "principal": "me",
         "parameters": {"x": "y" * size},
     }
-    return SpooledEvent(
-        sequence, "parameters_logged", key, 1, wire.encode(latest("parameters_logged"), fields)
-    )
+    return SpooledEvent(sequence, "parameters_logged", key, 1, wire.encode(latest("parameters_logged"), fields))
 
 
 def spool_with(directory: Path, events: list[SpooledEvent], *, retained: bool = False) -> Spool:
@@ -116,7 +119,7 @@ def test_a_run_with_a_broker_leaves_nothing_behind(kafka: KafkaServer, topics: T
             for step in range(5_000):
                 run.log({"loss": float(step)}, step=step)
     """
-    done = run_script(script, tmp_path, TRAILHOUSE_KAFKA=kafka.bootstrap_servers, **QUICK)
+    done = run_script(script, tmp_path, QUICK | {"TRAILHOUSE_KAFKA": kafka.bootstrap_servers})
     assert (done.returncode, done.stderr) == (0, "")
     messages = consume(kafka)
     events = sorted((decode(m.value()) for m in messages), key=lambda e: e["sequence"])
@@ -143,7 +146,7 @@ def test_the_spool_of_a_killed_process_is_published_and_removed(
         print(run.producer_id, flush=True)
         time.sleep(60)
     """
-    process = start_script(script, tmp_path, **QUICK)
+    process = start_script(script, tmp_path, QUICK)
     assert process.stdout is not None
     process.stdout.readline()
     until = time.monotonic() + 20
@@ -310,7 +313,7 @@ def incompressible(sequence: int, size: int) -> SpooledEvent:
     """Make an event that stays large however it is compressed."""
     import random  # noqa: PLC0415
 
-    text = random.Random(sequence).randbytes(size // 2).hex()
+    text = random.Random(sequence).randbytes(size // 2).hex()  # noqa: S311 - noise, not a secret
     event = parameters(sequence, 0)
     fields = decode(event.value) | {"parameters": {"x": text}}
     return SpooledEvent(sequence, event.event_type, event.message_key, 1, wire.encode(latest(event.event_type), fields))

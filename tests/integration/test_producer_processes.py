@@ -41,7 +41,10 @@ def test_four_ranks_of_a_launcher_are_one_run(tmp_path: Path) -> None:
                 run.log({"loss": run.rank + step / 100}, step=step)
     """
     launcher = {"WORLD_SIZE": "4", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500", "TORCHELASTIC_RUN_ID": "j1"}
-    ranks = [start_script(script, tmp_path, RANK=str(r), LOCAL_RANK=str(r), **launcher, **QUICK) for r in range(4)]
+    ranks = [
+        start_script(script, tmp_path, QUICK | launcher | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in range(4)
+    ]
     for rank in ranks:
         _, err = rank.communicate(timeout=60)
         assert (rank.returncode, err) == (0, "")
@@ -74,7 +77,7 @@ def test_a_forked_child_is_a_producer_of_its_own(tmp_path: Path) -> None:
             codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
             assert codes == [0] * 8, codes
     """
-    done = run_script(script, tmp_path, **QUICK)
+    done = run_script(script, tmp_path, QUICK)
     assert (done.returncode, done.stderr) == (0, "")
     events = read_spools(tmp_path)
     check_accounts(events)
@@ -116,7 +119,7 @@ def test_forks_while_threads_log_neither_hang_nor_lose(tmp_path: Path) -> None:
             for t in threads: t.join()
         print(sum(counts))
     """
-    done = run_script(script, tmp_path, timeout=120, TRAILHOUSE_FLUSH_INTERVAL_SECONDS="0.005", **QUICK)
+    done = run_script(script, tmp_path, QUICK | {"TRAILHOUSE_FLUSH_INTERVAL_SECONDS": "0.005"}, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     events = read_spools(tmp_path)
     check_accounts(events)
@@ -144,7 +147,7 @@ def test_workers_of_multiprocessing_finish_what_they_log(tmp_path: Path, method:
     file = tmp_path / "train.py"  # a spawned worker has to find the script by its file
     file.write_text(textwrap.dedent(script))
     start = f"import subprocess, sys; sys.exit(subprocess.run([sys.executable, {str(file)!r}]).returncode)"
-    done = run_script(start, tmp_path / "spool", **QUICK)
+    done = run_script(start, tmp_path / "spool", QUICK)
     assert (done.returncode, done.stderr) == (0, "")
     events = read_spools(tmp_path / "spool")
     check_accounts(events)
@@ -164,7 +167,7 @@ def test_a_run_that_is_left_open_ends_with_the_process(
 ) -> None:
     """Without a with-block, as in a notebook."""
     script = f"import trailhouse\nrun = trailhouse.start_run()\nrun.log({{'loss': 1.0}})\n{ending}"
-    done = run_script(script, tmp_path, **QUICK)
+    done = run_script(script, tmp_path, QUICK)
     assert (done.returncode == 0) == (status == "completed")
     events = read_spools(tmp_path)
     check_accounts(events)
@@ -175,7 +178,7 @@ def test_a_run_that_is_left_open_ends_with_the_process(
 
 def test_sys_exit_inside_the_block_is_the_runs_exit_code(tmp_path: Path) -> None:
     """And the process's."""
-    done = run_script("import sys, trailhouse\nwith trailhouse.start_run():\n    sys.exit(7)", tmp_path, **QUICK)
+    done = run_script("import sys, trailhouse\nwith trailhouse.start_run():\n    sys.exit(7)", tmp_path, QUICK)
     assert done.returncode == 7
     (finished,) = of_type(read_spools(tmp_path), "run_finished")
     assert (finished["status"], finished["exit_code"]) == ("failed", 7)
@@ -184,7 +187,7 @@ def test_sys_exit_inside_the_block_is_the_runs_exit_code(tmp_path: Path) -> None
 def test_the_spools_can_be_listed_and_shown(tmp_path: Path) -> None:
     """`trailhouse spool` reads what a run has left."""
     run_script(
-        "import trailhouse\nwith trailhouse.start_run() as run:\n    run.log({'loss': 0.5}, step=3)", tmp_path, **QUICK
+        "import trailhouse\nwith trailhouse.start_run() as run:\n    run.log({'loss': 0.5}, step=3)", tmp_path, QUICK
     )
 
     def command(*arguments: str) -> Any:

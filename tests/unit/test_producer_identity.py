@@ -107,7 +107,7 @@ def test_a_batch_script_is_a_single_process() -> None:
 
 def test_a_process_without_a_launcher_is_a_run_of_its_own() -> None:
     """Nothing names a job: a new id, one process."""
-    assert place({}) == Place(NEW, 0, 1, 0, "")
+    assert place({}) == Place(NEW, 0, 1, 0, "", agreed=False)
 
 
 def test_arguments_win_over_the_launcher() -> None:
@@ -125,4 +125,10 @@ def test_ranks_that_cannot_be_are_refused_by_name(arguments: dict[str, object]) 
 
 def test_numbers_that_are_none_are_not_a_launcher() -> None:
     """A variable that happens to be called RANK does not make a job."""
-    assert place({"RANK": "captain", "WORLD_SIZE": "big"}) == Place(NEW, 0, 1, 0, "")
+    assert place({"RANK": "captain", "WORLD_SIZE": "big"}) == Place(NEW, 0, 1, 0, "", agreed=False)
+
+
+def test_ranks_that_nothing_names_a_job_for_are_known_not_to_agree() -> None:
+    """So that the process can say so, once."""
+    assert not place({"PMI_RANK": "1", "PMI_SIZE": "2"}).agreed
+    assert place({"PMI_RANK": "1", "PMI_SIZE": "2"}, run_id="given").agreed

@@ -240,12 +240,12 @@ def test_bad_facts_are_warned_about_and_not_raised(spool: Path, caplog: pytest.L
 
 def test_an_allocation_lasts_until_it_is_released_or_the_run_ends(spool: Path) -> None:
     """Each is released once, with the reason of its end."""
-    with pytest.raises(ValueError, match="no"), trailhouse.start_run() as run:
-        with run.allocate("cpu", 2, pool="lab") as first:
-            pass
-        first.release("failed")
-        second = run.allocate("gpu", devices=["0", "1"])
-        raise ValueError("no")
+    run = trailhouse.start_run()
+    with run.allocate("cpu", 2, pool="lab") as first:
+        pass
+    first.release("failed")
+    second = run.allocate("gpu", devices=["0", "1"])
+    run.finish("failed")
     events = read_spools(spool)
     allocated = {f["allocation_id"]: f for f in of_type(events, "resources_allocated")}
     assert (allocated[second.allocation_id]["quantity"], allocated[first.allocation_id]["quantity"]) == (2.0, 2.0)
@@ -332,7 +332,7 @@ def test_resources_are_sampled_and_stamped_with_the_allocation(spool: Path, monk
 
 def test_importing_is_light() -> None:
     """A training script that never starts a run pays next to nothing."""
-    heavy = "pandas numpy confluent_kafka pydantic fastavro psutil".split()
+    heavy = ["pandas", "numpy", "confluent_kafka", "pydantic", "fastavro", "psutil"]
     script = f"import sys, trailhouse; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

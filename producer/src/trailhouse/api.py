@@ -28,9 +28,10 @@ from trailhouse.settings import ProducerSettings
 from trailhouse_schemas.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
-    from trailhouse_schemas.events.base import Event
     from collections.abc import Mapping
+
     from trailhouse.forwarding import ForwarderThread
+    from trailhouse_schemas.events.base import Event
 
 __all__ = ["current_run", "emit", "finish_all", "start_run"]
 
@@ -106,6 +107,11 @@ def start_run(
         )
         if not run_id:
             _Process.unnamed += 1
+        if place.world_size > 1 and not place.agreed:
+            warn_once(
+                "the ranks of this job cannot know that they are one run, each is one of its own; "
+                "set TRAILHOUSE_RUN_ID to the same for all, or give run_id"
+            )
         context = Context(
             settings.project, place.run_id, place.attempt, place.rank, place.world_size, _host(), _principal(settings)
         )
@@ -144,8 +150,8 @@ def current_run() -> Run | None:
 def emit(event: type[Event] | Event, /, **fields: Any) -> None:
     """Record any event, within the run that is open or outside of all.
 
-    Control facts (prices, permissions, attributes, capacity) stay in a spool that is retained, in HOME/control, where no
-    Kafka is configured, whether or not a run is open.
+    Control facts (prices, permissions, attributes, capacity) stay in a spool that is retained, in HOME/control, where
+    no Kafka is configured, whether or not a run is open.
 
     Args:
         event: a class of `trailhouse_schemas.events`, or an event.

@@ -28,7 +28,7 @@ class RunFacts:
     context: Context
 
     def emit(self, event: type[events.Event] | events.Event, /, **fields: Any) -> bool:
-        """Record any event in this run; what is wrong with it is warned about, not raised. Return whether it was taken."""
+        """Record any event in this run; what is wrong with it is warned about. Return whether it was taken."""
         raise NotImplementedError
 
     def log_dataset(  # noqa: D417 - the rest is described where it is found out

@@ -1,4 +1,4 @@
-"""What makes fork() safe: no thread of ours holds a lock while the process forks, and no child closes its parent's files.
+"""What makes fork() safe: no thread of ours holds a lock meanwhile, and no child closes what is its parent's.
 
 SQLite has locks that all connections of a process share, and so have `functools.cached_property` and others. A child
 that is forked while another thread holds one would wait for it for ever. So the threads work under `unforked`, which
@@ -11,7 +11,7 @@ import ctypes
 import os
 import threading
 from contextlib import contextmanager
-from typing import Final, TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

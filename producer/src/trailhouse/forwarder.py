@@ -162,8 +162,8 @@ class Forwarder:
 
     def _refuse(self, spool: Spool, event: SpooledEvent, outcome: Outcome) -> None:
         warn_once(
-            f"Kafka refuses event {event.sequence} ({event.event_type}, {len(event.value):,} bytes) of spool {spool.path} "
-            f"for good ({outcome.reason}); it is kept there as refused"
+            f"Kafka refuses event {event.sequence} ({event.event_type}, {len(event.value):,} bytes) of spool "
+            f"{spool.path} for good ({outcome.reason}); it is kept there as refused"
         )
         with unforked():
             spool.refuse(event.sequence, outcome.reason)

@@ -1,4 +1,4 @@
-"""Who forwards: a thread beside the training loop for its own spool, or one service a node for all spools that it finds.
+"""Who forwards: a thread beside the training loop for its own spool, or one service a node for all that it finds.
 
 Both hold the spool's drainer lock while they do, so that they never meet.
 """

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from typing import Final, TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from trailhouse.errors import InvalidRunError
 
@@ -47,6 +47,8 @@ class Place:
     world_size: int
     attempt: int
     launcher: str
+    #: Whether all ranks come to the same run_id.
+    agreed: bool = True
 
 
 def find_launch(environment: Mapping[str, str]) -> Launch:
@@ -97,6 +99,7 @@ def find_place(
         world_size=max(launch.world_size, (rank or 0) + 1) if world_size is None else world_size,
         attempt=launch.attempt if attempt is None else attempt,
         launcher=launch.launcher,
+        agreed=bool(run_id or job),
     )
     if place.rank >= place.world_size:
         raise InvalidRunError(f"Argument rank is {place.rank}, of {place.world_size} processes; give one below that")
@@ -129,7 +132,8 @@ def _open_mpi(environment: Mapping[str, str]) -> Launch | None:
         return None
     # PMIX_NAMESPACE is the job's name in Open MPI 4 and 5; OMPI_MCA_ess_base_jobid in the older ones.
     name = environment.get("PMIX_NAMESPACE") or environment.get("OMPI_MCA_ess_base_jobid", "")
-    host = environment.get("OMPI_MCA_orte_hnp_uri") or environment.get("PMIX_SERVER_URI41", "")
+    # Numbers of jobs come back in Open MPI 4; the head node's address and port are the same in all ranks.
+    host = environment.get("OMPI_MCA_orte_hnp_uri", "")
     slurm = _slurm_job(environment)
     job = "|".join(filter(None, (slurm, name, "" if slurm else host.split(";")[0])))
     return Launch(

@@ -14,6 +14,7 @@ from trailhouse_schemas.events.base import Event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
     from trailhouse.formed import Context
 
 __all__ = ["make_record"]

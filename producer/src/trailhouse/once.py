@@ -8,7 +8,7 @@ from typing import Final
 __all__ = ["LOGGER", "forget_warnings", "inform", "warn_once"]
 
 LOGGER: Final = logging.getLogger("trailhouse")
-#: More different warnings than this are not remembered, nor said: a name made up anew at each step must not fill memory.
+#: More different warnings are neither remembered nor said: a name made up anew at each step must not fill memory.
 _MOST: Final = 1_000
 _said: Final[set[tuple[str, ...]]] = set()
 

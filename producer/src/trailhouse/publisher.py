@@ -79,8 +79,6 @@ class Publisher:
 
     def publish(self, messages: Sequence[Message], should_stop: Callable[[], bool]) -> list[Outcome | None]:
         """Send messages in order and wait for what becomes of each; None for those that are open when told to stop."""
-        from confluent_kafka import KafkaException  # noqa: PLC0415 - slow to import
-
         outcomes: list[Outcome | None] = [None] * len(messages)
         open_messages = 0
 
@@ -94,24 +92,12 @@ class Publisher:
         with self._lock:
             producer = self._connected()
             for at, message in enumerate(messages):
-                while not should_stop():
-                    try:
-                        producer.produce(
-                            message.topic,
-                            message.value,
-                            message.key,
-                            partition=message.partition,
-                            headers=message.headers,
-                            on_delivery=lambda error, _, at=at: delivered(at, error),
-                        )
-                    except BufferError:
-                        producer.poll(0.1)
-                    except KafkaException as error:
-                        outcomes[at] = _outcome(error.args[0])
-                        break
-                    else:
-                        open_messages += 1
-                        break
+                open_messages += 1
+                refused = _hand_over(producer, message, lambda error, _, at=at: delivered(at, error), should_stop)
+                if refused is not None:
+                    delivered(at, refused)
+                elif should_stop():
+                    break
             while open_messages and not should_stop():
                 producer.poll(0.05)
             if open_messages:
@@ -189,6 +175,31 @@ class Publisher:
             inform(f"created topic {topic} with {partitions} partitions")
         except (KafkaException, UnknownEventTypeError, TimeoutError) as error:
             self._tell(f"topic {topic}: {reason}; it cannot be created: {error}")
+
+
+def _hand_over(
+    producer: Any, message: Message, on_delivery: Callable[..., None], should_stop: Callable[[], bool]
+) -> Any:
+    """Queue a message, waiting for room; return the error when the client itself refuses it."""
+    from confluent_kafka import KafkaException  # noqa: PLC0415 - loaded with the connection
+
+    while not should_stop():
+        try:
+            producer.produce(
+                message.topic,
+                message.value,
+                message.key,
+                partition=message.partition,
+                headers=message.headers,
+                on_delivery=on_delivery,
+            )
+        except BufferError:
+            producer.poll(0.1)
+        except KafkaException as error:
+            return error.args[0]
+        else:
+            break
+    return None
 
 
 def _outcome(error: Any) -> Outcome:

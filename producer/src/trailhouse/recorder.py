@@ -34,8 +34,8 @@ from trailhouse_schemas.spool import Spool, SpooledEvent
 from trailhouse_schemas.versions import latest
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Callable
+    from pathlib import Path
 
     from trailhouse.settings import ProducerSettings
 

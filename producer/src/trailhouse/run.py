@@ -94,7 +94,7 @@ class Run(RunFacts):
 
     # The hot path: measured by bench/, keep it flat.
 
-    def log(
+    def log(  # noqa: PLR0917 - a call by position is faster, and reads well up to the step
         self,
         metrics: Mapping[str, Any],
         step: int | None = None,
@@ -136,7 +136,7 @@ class Run(RunFacts):
         except Exception:  # noqa: BLE001 - whatever was handed in, the training loop goes on
             self._log_slowly(at_ns, metrics, step, split, dataset_digest, model_id, segment)
 
-    def _log_slowly(
+    def _log_slowly(  # noqa: PLR0917 - see log
         self, at_ns: int, metrics: Any, step: Any, split: Any, digest: Any, model_id: Any, segment: Any
     ) -> None:
         try:
@@ -270,7 +270,7 @@ class Run(RunFacts):
         return timer
 
     def emit(self, event: type[events.Event] | events.Event, /, **fields: Any) -> bool:
-        """Record any event in this run; what is wrong with it is warned about, not raised. Return whether it was taken."""
+        """Record any event in this run; what is wrong with it is warned about. Return whether it was taken."""
         try:
             return self.append(make_record(event, fields, self.context))
         except Exception as error:  # noqa: BLE001 - the training goes on

@@ -22,8 +22,7 @@ from trailhouse.once import warn_once
 from trailhouse_schemas.events import ResourcesSampled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from trailhouse.allocations import Allocation
 
