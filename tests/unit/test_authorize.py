@@ -17,7 +17,7 @@ from fastavro import schemaless_reader
 
 import trailhouse
 from trailhouse import access
-from trailhouse.errors import GrantError, PermissionDeniedError
+from trailhouse.errors import GrantError, PermissionDeniedError, PolicyUnavailableError
 from trailhouse.recorder import new_id
 from trailhouse_schemas import wire
 from trailhouse_schemas.events import PermissionChanged
@@ -422,6 +422,23 @@ def test_a_grant_that_makes_no_sense_is_refused(arguments: Any, fields: Any, sai
     """Before anything is written."""
     with pytest.raises(GrantError, match=said):
         trailhouse.grant(*arguments, **fields)
+
+
+def test_where_kafka_does_not_answer_all_is_denied_and_nothing_is_granted(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Soon, and not after the time that the end of a run may take."""
+    monkeypatch.setenv("TRAILHOUSE_KAFKA", "127.0.0.1:9")
+    monkeypatch.setenv("TRAILHOUSE_PERMISSION_TIMEOUT_SECONDS", "0.5")
+    monkeypatch.setenv("TRAILHOUSE_FINISH_TIMEOUT_SECONDS", "0.5")
+    with pytest.raises(PolicyUnavailableError, match=r"Kafka at 127\.0\.0\.1:9"):
+        trailhouse.grant("alice", "read", "dataset:*")
+    with pytest.raises(PolicyUnavailableError, match=r"Kafka at 127\.0\.0\.1:9"):
+        trailhouse.revoke("g")
+    assert not (home / "spool").exists()
+    decision = trailhouse.authorize("alice", "read", "dataset:x")
+    assert not decision
+    assert "start it, or set TRAILHOUSE_KAFKA" in decision.reason
 
 
 def test_an_unknown_grant_and_one_that_was_revoked_cannot_be_revoked(home: Path) -> None:

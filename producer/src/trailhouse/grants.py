@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from trailhouse.access import current_settings, forget_grants
 from trailhouse.api import emit
-from trailhouse.errors import GrantError, PolicyUnknownError
+from trailhouse.errors import GrantError, PolicyUnavailableError, PolicyUnknownError
 from trailhouse.policy_sources import source_of
 from trailhouse.recorder import new_id
 from trailhouse_schemas.events import PermissionChanged
@@ -21,6 +21,7 @@ from trailhouse_schemas.policy import MEMBER
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from trailhouse.settings import ProducerSettings
     from trailhouse_schemas.policy import PermissionChange
 
 __all__ = ["grant", "revoke"]
@@ -57,9 +58,13 @@ def grant(
 
     Raises:
         GrantError: it is not a grant that can be given, or it could not be written in time.
+        PolicyUnavailableError: Kafka does not answer; nothing was written.
     """
     wanted = [actions] if isinstance(actions, str) else list(actions)
     _refuse_nonsense(grantee, wanted, resource, effect, expires_at)
+    settings = current_settings()
+    if settings.kafka:
+        _refuse_silence(settings)
     grant_id = new_id()
     _state(
         grant_id,
@@ -118,6 +123,16 @@ def _refuse_nonsense(grantee: str, actions: list[str], resource: str, effect: st
         raise GrantError(f"Expiry {expires_at.isoformat()} has no time zone; write datetime(…, tzinfo=UTC)")
     if expires_at is not None and expires_at <= datetime.now(UTC):
         raise GrantError(f"Expiry {expires_at.isoformat()} is past; name a moment to come")
+
+
+def _refuse_silence(settings: ProducerSettings) -> None:
+    """Raise unless Kafka answers; that it has no topic yet, or an odd one, is no reason not to write to it."""
+    try:
+        source_of(settings).read()
+    except PolicyUnavailableError:
+        raise
+    except PolicyUnknownError:
+        return
 
 
 def _state(grant_id: str, change: str, **fields: Any) -> None:
