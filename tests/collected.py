@@ -108,10 +108,17 @@ def publish(
     values: Iterable[tuple[str, int, bytes | None]],
     *,
     partition: int = 0,
-    with_identity: bool = True,
+    max_mib: int = 1,
 ) -> None:
     """Publish (producer_id, sequence, value) to the topic of an event type, in order, and wait until all are there."""
-    producer = Producer({"bootstrap.servers": bootstrap_servers, "enable.idempotence": True, "linger.ms": 5})
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "enable.idempotence": True,
+            "linger.ms": 5,
+            "message.max.bytes": max_mib << 20,
+        }
+    )
     failed: list[Any] = []
     for producer_id, sequence, value in values:
         while True:
@@ -121,7 +128,7 @@ def publish(
                     value,
                     key=producer_id,
                     partition=partition,
-                    headers=[("th", identity_to_bytes(producer_id, sequence))] if with_identity else None,
+                    headers=[("th", identity_to_bytes(producer_id, sequence))],
                     on_delivery=lambda error, _: failed.append(error) if error else None,
                 )
                 break

@@ -1,4 +1,4 @@
-"""Runs collectors one after another and kills each with SIGKILL at a stage of a range, until enough are dead.
+"""Runs collectors one after another and ends each by a signal at a stage of a range, until enough are dead.
 
 A script, because it forks: its children begin with everything imported and nothing opened. Its argument is JSON:
 
@@ -6,6 +6,7 @@ A script, because it forks: its children begin with everything imported and noth
     at        which time a collector meets that stage
     kills     how many collectors are killed; the last one is left to end by itself
     seed      of the random moments
+    signal    SIGKILL, or SIGSTOP, which who started this has to follow by SIGCONT (default SIGKILL)
     where     the settings of all parts, how: the collector's
 """
 
@@ -29,14 +30,12 @@ from trailhouse_consumer.settings import CollectorSettings
 from trailhouse_schemas.settings import Settings
 
 
-def die() -> None:
-    """End as if the machine had lost its power."""
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def run(task: dict[str, Any], seconds: float | None) -> None:
     """Collect until idle; with `seconds`, die that long after the stage."""
     met = 0
+
+    def strike() -> None:
+        os.kill(os.getpid(), signal.Signals[task.get("signal", "SIGKILL")])
 
     def on_stage(stage: Stage, *_: object) -> None:
         nonlocal met
@@ -45,11 +44,11 @@ def run(task: dict[str, Any], seconds: float | None) -> None:
         met += 1
         if met == task["at"]:
             if seconds:
-                timer = threading.Timer(seconds, die)
+                timer = threading.Timer(seconds, strike)
                 timer.daemon = True
                 timer.start()
             else:
-                die()
+                strike()
 
     where, how = Settings.read(**task["where"]), CollectorSettings.read(**task["how"])
     collect(where, how, until_idle=True, on_stage=on_stage)
@@ -59,12 +58,14 @@ def main() -> None:
     """Run the children."""
     task = json.loads(sys.argv[1])
     chance = random.Random(task["seed"])  # noqa: S311 - moments, not secrets
-    kills, ended, begun = 0, 0, time.monotonic()
+    kills, ended, begun = 0, False, time.monotonic()
     while kills < task["kills"] and not ended:
         seconds = chance.uniform(0, task["within_seconds"]) if task["stage"] == "inserting" else 0.0
-        kills += _child(task, seconds) == -signal.SIGKILL
-    ended = _child(task, None)
-    print(json.dumps({"kills": kills, "last": ended, "seconds": time.monotonic() - begun}))  # noqa: T201 - its answer
+        code = _child(task, seconds)
+        kills += code == -signal.SIGKILL
+        ended = code == 0
+    last = _child(task, None)
+    print(json.dumps({"kills": kills, "last": last, "seconds": time.monotonic() - begun}))  # noqa: T201 - its answer
 
 
 def _child(task: dict[str, Any], seconds: float | None) -> int:
