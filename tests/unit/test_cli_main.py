@@ -155,8 +155,12 @@ def test_json_has_every_column_exactly(report: Report, capsys: pytest.CaptureFix
     document = json.loads(capsys.readouterr().out)
     assert document["verdict"] == "fine"
     assert document["sections"]["first"][0] == {
-        "name": "a<b>[red]", "money": "1234.50", "seen": "2026-03-04T05:06:07.000000Z", "share": "nan", "tags": ["x", "y"],
-    }  # fmt: skip
+        "name": "a<b>[red]",
+        "money": "1234.50",
+        "seen": "2026-03-04T05:06:07.000000Z",
+        "share": "nan",
+        "tags": ["x", "y"],
+    }
     assert document["sections"]["none"] == []
     assert document["notes"] == ["a note"]
 
