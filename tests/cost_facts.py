@@ -24,6 +24,7 @@ __all__ = [
     "START",
     "allocated",
     "at",
+    "dropped",
     "emptied",
     "finished",
     "heartbeat",
@@ -53,6 +54,12 @@ def emptied(warehouse: Warehouse) -> Warehouse:
     for table in _TABLES:
         warehouse.client.command("TRUNCATE TABLE {t:Identifier}", {"t": table})
     return warehouse
+
+
+def dropped(warehouse: Warehouse) -> None:
+    """Drop a warehouse that tests had in common."""
+    warehouse.client.command("DROP DATABASE {d:Identifier}", {"d": warehouse.database})
+    warehouse.client.close()
 
 
 def at(hours: float) -> datetime:

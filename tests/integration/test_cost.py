@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cost_facts import allocated, at, emptied, finished, heartbeat, held, priced, released, sampled, team
+from cost_facts import allocated, at, dropped, emptied, finished, heartbeat, held, priced, released, sampled, team
 from rows import insert_events
 from servers.warehouses import new_warehouse
 from trailhouse_analytics.accounting import cost, prices
 from trailhouse_analytics.errors import CostInputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from servers.warehouses import Warehouse
@@ -24,9 +25,11 @@ HOUR = 3600
 
 
 @pytest.fixture(scope="module")
-def one_warehouse(chdb_directory: Path) -> Warehouse:
+def one_warehouse(chdb_directory: Path) -> Iterator[Warehouse]:
     """One database for all tests here."""
-    return new_warehouse(chdb_directory)
+    made = new_warehouse(chdb_directory)
+    yield made
+    dropped(made)
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 import pytest
 
-from cost_facts import allocated, at, emptied, held, priced, sampled
+from cost_facts import allocated, at, dropped, emptied, held, priced, sampled
 from rows import insert_events
 from servers.warehouses import new_warehouse
 from trailhouse_cli.main import main
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from servers.warehouses import Warehouse
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def warehouse(chdb_directory: Path) -> Warehouse:
+def warehouse(chdb_directory: Path) -> Iterator[Warehouse]:
     """3 GPU hours of project p, half measured at 40 %, and 10 core hours of q without a price."""
     made = emptied(new_warehouse(chdb_directory))
     facts = [
@@ -42,7 +42,8 @@ def warehouse(chdb_directory: Path) -> Warehouse:
         *held("b", 0, 1, project="q", resource="cpu", quantity=10),
     ]
     insert_events(made.client, facts)
-    return made
+    yield made
+    dropped(made)
 
 
 @pytest.fixture

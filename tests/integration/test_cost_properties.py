@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from cost_facts import START, emptied
+from cost_facts import START, dropped, emptied
 from rows import event, insert_events
 from servers.warehouses import new_warehouse
 from trailhouse_analytics.accounting import cost
@@ -22,6 +22,7 @@ from trailhouse_analytics.accounting.cost import account
 from trailhouse_schemas.events import PriceSet, ResourcesAllocated, ResourcesReleased, ResourcesSampled
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from servers.warehouses import Warehouse
@@ -102,9 +103,11 @@ SAMPLES = st.builds(
 
 
 @pytest.fixture(scope="module")
-def warehouse(chdb_directory: Path) -> Warehouse:
+def warehouse(chdb_directory: Path) -> Iterator[Warehouse]:
     """One database for all examples."""
-    return new_warehouse(chdb_directory)
+    made = new_warehouse(chdb_directory)
+    yield made
+    dropped(made)
 
 
 def stated(held: list[Held], priced: list[Priced], measured: list[Measured]) -> list[Event]:
