@@ -128,6 +128,31 @@ def test_forks_while_threads_log_neither_hang_nor_lose(tmp_path: Path) -> None:
     assert len(names) - 40 == int(done.stdout)
 
 
+def test_fork_waits_for_the_work_of_the_threads_and_the_child_does_not(tmp_path: Path) -> None:
+    """A lock that a thread held at that moment would be held in the child for ever."""
+    script = """
+        import os, threading, time
+        from trailhouse.forking import unforked
+        inside, done = threading.Event(), []
+        def work():
+            with unforked():
+                inside.set()
+                time.sleep(0.3)
+                done.append(True)
+        threading.Thread(target=work).start()
+        inside.wait()
+        pid = os.fork()
+        if pid == 0:
+            with unforked():
+                os._exit(0 if done else 9)
+        assert os.waitpid(pid, 0)[1] == 0
+        with unforked():
+            pass
+    """
+    done = run_script(script, tmp_path, QUICK)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_of_multiprocessing_finish_what_they_log(tmp_path: Path, method: str) -> None:
     """Such workers end without the hooks of an ordinary exit."""
