@@ -32,7 +32,7 @@ __all__ = ["DEFAULT_GRACE", "verify"]
 DEFAULT_GRACE: Final = timedelta(seconds=30)
 
 #: Producers that one question names.
-_AT_ONCE: Final = 1_000
+_AT_ONCE: Final = 10_000
 _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(2261, 1, 1, tzinfo=UTC)
 

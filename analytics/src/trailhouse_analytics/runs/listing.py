@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from trailhouse_analytics.queries import ask
 from trailhouse_analytics.runs.attributes import tagged, tags_of
@@ -159,15 +160,18 @@ def _ordered(
 ) -> list[int]:
     """Return the rows in order; those without a value last, and the latest started first among equals."""
     if isinstance(sort.by, Quantity):
-        of_run: dict[tuple[str, str], Any] = values[sort.by]
-        having = [(at, of_run.get(keys[at])) for at in chosen]
-    else:
-        column = table.column(_FIELDS[sort.by]).to_pylist()
-        having = [(at, column[at]) for at in chosen]
-    there = [(at, value) for at, value in having if value is not None]
-    absent = [at for at, value in having if value is None]
-    there.sort(key=lambda pair: _rank(pair[1]), reverse=sort.largest_first)  # stable, and the table is latest first
-    return [at for at, _ in there] + absent
+        of_run = values[sort.by]
+        there = [at for at in chosen if keys[at] in of_run]
+        absent = [at for at in chosen if keys[at] not in of_run]
+        there.sort(key=lambda at: _rank(of_run[keys[at]]), reverse=sort.largest_first)  # stable: the latest first
+        return there + absent
+    if sort.by == "started" and sort.largest_first:
+        return list(chosen)  # the order of the question
+    rows = pa.array(chosen, pa.int64())
+    column = table.column(_FIELDS[sort.by]).take(rows)
+    order = "descending" if sort.largest_first else "ascending"
+    in_order: list[int] = rows.take(pc.array_sort_indices(column.combine_chunks(), order=order)).to_pylist()
+    return in_order
 
 
 def _rank(value: Any) -> tuple[int, Any]:

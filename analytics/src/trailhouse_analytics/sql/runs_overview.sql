@@ -6,15 +6,17 @@
 WITH
     known AS (
         SELECT
-            project, run_id, attempt, occurred_at, world_size, host, principal, name, `group`, kind, parent_run_id,
-            git_commit, git_dirty, 1 AS told
+            project, run_id, attempt, occurred_at, world_size,
+            (name, `group`, kind, parent_run_id, principal, host, git_commit, git_dirty) AS about, 1 AS told
         FROM run_started
         WHERE run_id != '' AND (empty({project:String}) OR project = {project:String})
         UNION ALL
-        SELECT
-            project, run_id, attempt, occurred_at, world_size, host, principal, '', '', '', '', '', NULL, 0
+        SELECT project, run_id, attempt, occurred_at, world_size, ('', '', '', '', principal, host, '', NULL), 0
         FROM heartbeat_sent
-        WHERE phase = 'started' AND run_id != '' AND (empty({project:String}) OR project = {project:String})
+        WHERE phase = 'started'
+          AND run_id != ''
+          AND (empty({project:String}) OR project = {project:String})
+          AND (project, run_id, attempt) NOT IN (SELECT project, run_id, attempt FROM run_started)
     ),
     runs AS (
         SELECT
@@ -22,16 +24,8 @@ WITH
             run_id,
             max(known.attempt) AS attempt,
             min(occurred_at) AS started_at,
-            argMax(occurred_at, known.attempt) AS attempt_started_at,
-            argMax(world_size, known.attempt) AS world_size,
-            argMax(host, (told, known.attempt)) AS host,
-            argMax(principal, (told, known.attempt)) AS principal,
-            argMax(name, (told, known.attempt)) AS name,
-            argMax(`group`, (told, known.attempt)) AS `group`,
-            argMax(kind, (told, known.attempt)) AS kind,
-            argMax(parent_run_id, (told, known.attempt)) AS parent_run_id,
-            argMax(git_commit, (told, known.attempt)) AS git_commit,
-            argMaxIf(git_dirty, known.attempt, told = 1) AS git_dirty
+            argMax((occurred_at, world_size), known.attempt) AS latest,
+            argMax(about, (told, known.attempt)) AS about
         FROM known
         GROUP BY project, run_id
     ),
@@ -48,12 +42,6 @@ WITH
         WHERE run_id != '' AND (empty({project:String}) OR project = {project:String})
         GROUP BY project, run_id
     ),
-    open_runs AS (
-        SELECT run_id, runs.attempt AS attempt
-        FROM runs
-        LEFT JOIN ends ON ends.project = runs.project AND ends.run_id = runs.run_id
-        WHERE ends.has_end = 0 OR ends.said.1 < runs.attempt
-    ),
     processes AS (
         SELECT
             project,
@@ -65,7 +53,7 @@ WITH
             max(next_due_at) AS due_at,
             subject_producer_id IN (SELECT subject_producer_id FROM heartbeat_sent WHERE phase = 'found_dead') AS dead
         FROM heartbeat_sent
-        WHERE (run_id, attempt) IN (SELECT run_id, attempt FROM open_runs)
+        WHERE (project, run_id, attempt) NOT IN (SELECT project, run_id, attempt FROM run_finished)
           AND producer_id = subject_producer_id
           AND (empty({project:String}) OR project = {project:String})
         GROUP BY project, run_id, attempt, subject_producer_id
@@ -74,31 +62,32 @@ WITH
         SELECT
             project,
             run_id,
+            attempt,
             max(processes.last_heard_at) AS last_heard_at,
             countIf(NOT finished) AS open,
             countIf(NOT finished AND NOT dead AND due_at + toIntervalMillisecond({grace_ms:Int64}) >= {now:DateTime64(6, 'UTC')})
                 AS alive,
             1 AS heard
         FROM processes
-        GROUP BY project, run_id
+        GROUP BY project, run_id, attempt
     )
 SELECT
     runs.project AS project,
     runs.run_id AS run_id,
-    runs.name AS name,
-    runs.`group` AS `group`,
-    runs.kind AS kind,
-    runs.parent_run_id AS parent_run_id,
-    runs.principal AS principal,
-    runs.host AS host,
-    runs.git_commit AS git_commit,
-    runs.git_dirty AS git_dirty,
+    runs.about.1 AS name,
+    runs.about.2 AS `group`,
+    runs.about.3 AS kind,
+    runs.about.4 AS parent_run_id,
+    runs.about.5 AS principal,
+    runs.about.6 AS host,
+    runs.about.7 AS git_commit,
+    runs.about.8 AS git_dirty,
     multiIf(
         ends.has_end = 1 AND ends.said.1 >= runs.attempt, ends.said.2,
         signs.alive > 0, 'running',
         signs.heard = 1 AND signs.open = 0, 'ended',
         signs.heard = 0
-            AND runs.attempt_started_at + toIntervalMillisecond({grace_ms:Int64}) >= {now:DateTime64(6, 'UTC')}, 'running',
+            AND runs.latest.1 + toIntervalMillisecond({grace_ms:Int64}) >= {now:DateTime64(6, 'UTC')}, 'running',
         'lost contact'
     ) AS status,
     runs.started_at AS started_at,
@@ -107,18 +96,18 @@ SELECT
         signs.alive > 0, NULL,
         signs.heard = 1, signs.last_heard_at,
         status = 'running', NULL,
-        runs.attempt_started_at
+        runs.latest.1
     ) AS ended_at,
     dateDiff('microsecond', runs.started_at, ifNull(ended_at, {now:DateTime64(6, 'UTC')})) / 1e6 AS duration_seconds,
     greatest(runs.attempt, ends.said.1) + 1 AS attempts,
-    runs.world_size AS world_size,
+    runs.latest.2 AS world_size,
     toInt64(signs.open - signs.alive) AS ranks_lost,
     ends.said.4 AS error_type,
     ends.said.5 AS error_message
 FROM runs
 LEFT JOIN ends ON ends.project = runs.project AND ends.run_id = runs.run_id
-LEFT JOIN signs ON signs.project = runs.project AND signs.run_id = runs.run_id
-WHERE (empty({group:String}) OR runs.`group` = {group:String})
+LEFT JOIN signs ON signs.project = runs.project AND signs.run_id = runs.run_id AND signs.attempt = runs.attempt
+WHERE (empty({group:String}) OR runs.about.2 = {group:String})
   AND runs.started_at >= {since:DateTime64(6, 'UTC')}
   AND runs.started_at < {until:DateTime64(6, 'UTC')}
   AND (empty({run_ids:Array(String)}) OR runs.run_id IN {run_ids:Array(String)})
