@@ -133,6 +133,56 @@ def test_a_run_with_a_broker_leaves_nothing_behind(kafka: KafkaServer, topics: T
     assert {m.partition() for m in metrics} == {partition_of(metrics[0].key().decode(), 12)}
 
 
+def test_forked_children_publish_for_themselves(kafka: KafkaServer, topics: Topics, tmp_path: Path) -> None:
+    """A connection to Kafka does not survive a fork: each child has one of its own, and the parent keeps its."""
+    topics.create_catalogue()
+    script = """
+        import os, sys, time, trailhouse
+        with trailhouse.start_run(project="p") as run:
+            run.log({"parent": 0.0})
+            time.sleep(1)
+            children = []
+            for child in range(3):
+                pid = os.fork()
+                if pid == 0:
+                    run.log({"child": float(child)})
+                    sys.exit(0)
+                children.append(pid)
+            for pid in children:
+                assert os.waitpid(pid, 0)[1] == 0
+            run.log({"parent": 1.0})
+    """
+    done = run_script(script, tmp_path, QUICK | {"TRAILHOUSE_KAFKA": kafka.bootstrap_servers})
+    assert (done.returncode, done.stderr) == (0, "")
+    points = [p for m in consume(kafka) for p in decode(m.value()).get("points", [])]
+    assert sorted((p["name"], p["value"]) for p in points) == [
+        *(("child", float(n)) for n in range(3)),
+        ("parent", 0.0),
+        ("parent", 1.0),
+    ]
+    assert spool_files(tmp_path) == []
+
+
+def test_the_service_ends_in_order_when_it_is_told_to(kafka: KafkaServer, topics: Topics, tmp_path: Path) -> None:
+    """SIGTERM: what was acknowledged is noted, and the exit code is 0."""
+    topics.create_catalogue(["parameters_logged"])
+    with spool_with(tmp_path, [parameters(n) for n in range(10)]) as spool:
+        spool.drainer_lock.release()
+        spool.writer_lock.release()
+        process = subprocess.Popen(
+            [command(), "forward", "--kafka", kafka.bootstrap_servers, "--spool", str(tmp_path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert "10 events" in process.stdout.readline()
+        process.terminate()
+        _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (0, "")
+    assert identities(consume(kafka, ("parameters_logged",))) == list(range(10))
+
+
 def test_the_spool_of_a_killed_process_is_published_and_removed(
     kafka: KafkaServer, topics: Topics, tmp_path: Path
 ) -> None:
