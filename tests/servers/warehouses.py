@@ -61,10 +61,13 @@ def fresh(where: Path | ClickHouseServer, password: str = "") -> Iterator[Wareho
     """
     idle = _idle.setdefault(str(where), [])
     made = idle.pop() if idle else new_warehouse(where, password)
+    tables = _tables(made.client)
     client = connect(made.url, password=password)
     yield Warehouse(made.url, made.database, client)
     client.close()
-    if emptied(made.client):
+    for table in _tables(made.client) - tables:
+        made.client.command("DROP TABLE {t:Identifier} SYNC", {"t": table})
+    if emptied(made.client) and _tables(made.client) == tables:
         idle.append(made)
     else:
         made.client.command("DROP DATABASE {d:Identifier}", {"d": made.database})
@@ -76,10 +79,18 @@ def emptied(client: Any) -> bool:
     ledger = client.query("SELECT number, checksum FROM schema_migrations ORDER BY number").result_rows
     if [tuple(row) for row in ledger] != [(m.number, m.checksum) for m in migrations()]:
         return False
-    filled = "SELECT name FROM system.tables WHERE database = currentDatabase() AND total_rows > 0"
-    for (table,) in client.query(f"{filled} AND name != 'schema_migrations'").result_rows:
+    # Parts that are no longer active count too: their rows are gone, their tokens are not.
+    used = "SELECT DISTINCT table FROM system.parts WHERE database = currentDatabase()"
+    for (table,) in client.query(f"{used} AND table != 'schema_migrations'").result_rows:
         client.command("TRUNCATE TABLE {t:Identifier}", {"t": table})
     return True
+
+
+def _tables(client: Any) -> set[str]:
+    """Return the names of all tables and views of a database."""
+    return {
+        row[0] for row in client.query("SELECT name FROM system.tables WHERE database = currentDatabase()").result_rows
+    }
 
 
 class HttpOverChdb:
