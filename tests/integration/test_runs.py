@@ -468,8 +468,8 @@ def test_a_curve_of_many_points_keeps_its_shape_with_few(warehouse: Warehouse) -
     warehouse.client.command(
         "INSERT INTO metrics_logged (occurred_at, producer_id, sequence, project, run_id, world_size, ordinal, name,"
         " step, value, logged_at, _published_at) SELECT {now:DateTime64(6, 'UTC')}, 'big', number, 'p', 'big', 1, 0,"
-        " 'loss', number, if(number = 54321, 50, sin(number / 9000)), {now:DateTime64(6, 'UTC')}, {now:DateTime64(6, 'UTC')}"
-        " FROM numbers(100000)",
+        " 'loss', number, if(number = 54321, 50, sin(number / 9000)), {now:DateTime64(6, 'UTC')},"
+        " {now:DateTime64(6, 'UTC')} FROM numbers(100000)",
         {"now": NOW},
     )
     insert_events(warehouse.client, [started("big")])
