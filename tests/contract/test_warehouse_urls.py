@@ -8,12 +8,14 @@ import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
+from servers.warehouses import fresh
 from trailhouse_cli.servers.process import free_port
 from trailhouse_schemas.errors import WarehouseUnavailableError
 from trailhouse_schemas.warehouse import check, connect, migrate
 
 if TYPE_CHECKING:
     from servers.warehouses import Warehouse
+    from trailhouse_schemas.settings import Settings
 
 _TABLE = """
 CREATE TABLE things (name LowCardinality(String), value Nullable(Float64), at DateTime64(6, 'UTC'))
@@ -92,3 +94,23 @@ def test_a_server_that_does_not_answer_is_an_error_with_the_way_out() -> None:
     with pytest.raises(WarehouseUnavailableError, match=rf"{address} does not answer .*TRAILHOUSE_WAREHOUSE") as told:
         connect(address)
     assert "\n" not in str(told.value)
+
+
+def test_a_database_that_is_lent_again_is_as_good_as_new(
+    any_warehouse: Warehouse, request: pytest.FixtureRequest, settings: Settings
+) -> None:
+    any_warehouse: Warehouse, request: pytest.FixtureRequest
+) -> None:
+    """Neither a table, nor a row, nor a token of the test before is in it."""
+    where = request.getfixturevalue("chdb_directory" if any_warehouse.url.startswith("chdb") else "clickhouse")
+    batch = pa.table({"_topic": ["some"], "_offset": pa.array([7], pa.int64())})
+    seen = []
+    for _ in range(3):
+        with fresh(where, settings.warehouse_password.get_secret_value()) as lent:
+            lent.client.command(_TABLE)
+            assert lent.count("dead_letters") == 0
+            lent.client.insert_arrow("dead_letters", batch, settings={"insert_deduplication_token": "the same"})
+            assert lent.count("dead_letters") == 1
+            lent.client.command("ALTER TABLE dead_letters DELETE WHERE 1 SETTINGS mutations_sync = 1")
+            seen.append(lent.database)
+    assert len(set(seen)) == 1

@@ -34,7 +34,7 @@ def servers() -> None:
 @servers.command()
 def fetch() -> None:
     """Fetch the jars of the servers that would be started from jars, so that no test waits for the network."""
-    settings = Settings()
+    settings = Settings.read()
     for name, setting in (("kafka", settings.kafka), ("registry", settings.registry)):
         if setting or is_fetched(name) or _engine_answers():
             continue
@@ -48,7 +48,7 @@ def fetch() -> None:
 @servers.command()
 def run() -> None:
     """Run a broker and a schema registry until Ctrl-C, and say how to use them."""
-    settings = Settings()
+    settings = Settings.read()
     signal.signal(signal.SIGTERM, _interrupt)
     click.echo("Starting Kafka and a schema registry", err=True)
     with ExitStack() as running, ThreadPoolExecutor() as pool:
