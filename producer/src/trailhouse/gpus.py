@@ -24,7 +24,11 @@ def sample_gpus(named: Collection[str]) -> list[dict[str, Any]]:
     if not nvml:
         return []
     found = []
-    for index in range(nvml.nvmlDeviceGetCount()):
+    try:
+        count = nvml.nvmlDeviceGetCount()
+    except nvml.NVMLError:
+        return []
+    for index in range(count):
         try:
             gpu = nvml.nvmlDeviceGetHandleByIndex(index)
             uuid = _text(nvml.nvmlDeviceGetUUID(gpu))
