@@ -342,7 +342,7 @@ def test_a_forked_child_has_an_account_of_its_own(warehouse: Warehouse, tmp_path
             os._exit(0)
         os.waitpid(child, 0)
     """
-    run_script(script, tmp_path)
+    assert run_script(script, tmp_path, {}).returncode == 0
     by_producer: dict[str, int] = {}
     for one in read_spools(tmp_path):
         by_producer[one.producer_id] = by_producer.get(one.producer_id, 0) + 1
@@ -423,7 +423,7 @@ def test_the_command_says_0_when_all_is_there_and_1_when_something_is_lost(tmp_p
         for step in range(10):
             run.log({"loss": 1.0 / (step + 1)}, step=step)
     """
-    run_script(script, tmp_path / "spool")
+    assert run_script(script, tmp_path / "spool", {}).returncode == 0
     assert command(tmp_path, "migrate").returncode == 0
     waiting = command(tmp_path, "verify", "--format", "json")
     assert (waiting.returncode, json.loads(waiting.stdout)["verdict"]) == (0, "under way"), waiting.stderr
