@@ -99,8 +99,6 @@ def test_a_server_that_does_not_answer_is_an_error_with_the_way_out() -> None:
 def test_a_database_that_is_lent_again_is_as_good_as_new(
     any_warehouse: Warehouse, request: pytest.FixtureRequest, settings: Settings
 ) -> None:
-    any_warehouse: Warehouse, request: pytest.FixtureRequest
-) -> None:
     """Neither a table, nor a row, nor a token of the test before is in it."""
     where = request.getfixturevalue("chdb_directory" if any_warehouse.url.startswith("chdb") else "clickhouse")
     batch = pa.table({"_topic": ["some"], "_offset": pa.array([7], pa.int64())})
