@@ -555,6 +555,17 @@ def test_the_commands_print_what_the_api_returns(
     assert page.stat().st_size > 1_000_000
 
 
+def test_the_command_alone_lists_runs(
+    warehouse: Warehouse, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `trailhouse runs list` does with no options."""
+    insert_events(warehouse.client, [started("a"), finished("a")])
+    monkeypatch.setenv("TRAILHOUSE_WAREHOUSE", warehouse.url)
+    with pytest.raises(SystemExit) as ended:
+        main(["runs"])
+    assert (ended.value.code, "completed" in capsys.readouterr().out) == (0, True)
+
+
 def test_bad_input_is_one_line_and_exit_code_2(warehouse: Warehouse, capsys: pytest.CaptureFixture[str]) -> None:
     """It names what is wrong, and what is near it."""
     insert_events(warehouse.client, [*log_all("one"), *log_all("two")])

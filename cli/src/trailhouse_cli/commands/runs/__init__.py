@@ -12,9 +12,12 @@ from trailhouse_cli.commands.runs.show import show
 __all__ = ["command"]
 
 
-@click.group()
-def command() -> None:
-    """List, show and compare runs; plot their metrics."""
+@click.group(invoke_without_command=True)
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """List, show and compare runs; plot their metrics. Alone it lists the latest ones."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_)
 
 
 command.add_command(list_)
