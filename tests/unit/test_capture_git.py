@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from envelopes import in_envelope
-from trailhouse.capture.git import describe_git, strip_credentials
+from trailhouse.capture.git import CodeState, describe_git, keep_diff, strip_credentials
 from trailhouse_schemas.events import RunStarted
 
 if TYPE_CHECKING:
@@ -88,6 +88,17 @@ def test_looking_changes_nothing(repository: Path) -> None:
     before = {file: file.stat().st_mtime_ns for file in repository.rglob("*")}
     describe_git(repository)
     assert before == {file: file.stat().st_mtime_ns for file in repository.rglob("*")}
+
+
+def test_a_kept_difference_is_found_by_its_uri(repository: Path, tmp_path: Path) -> None:
+    """Training again needs it; the same difference is kept once."""
+    (repository / "train.py").write_text("print('changed')\n")
+    state = describe_git(repository)
+    uri = keep_diff(state, tmp_path / "diffs")
+    assert keep_diff(state, tmp_path / "diffs") == uri
+    (kept,) = (tmp_path / "diffs").iterdir()
+    assert (kept.as_uri(), kept.read_bytes()) == (uri, state.diff)
+    assert keep_diff(CodeState({"git_diff_digest": ""}, b""), tmp_path / "none") == ""
 
 
 def test_outputs_that_were_never_added_do_not_make_code_dirty(repository: Path) -> None:

@@ -243,7 +243,7 @@ def _announce(run: Run, own: dict[str, Any], seeds: Mapping[str, int] | None) ->
 
     def capture() -> None:
         fields = dict(own)
-        for describe in (_start, _environment(seeds), _git):
+        for describe in (_start, _environment(seeds), _git(run.recorder.settings)):
             try:
                 fields |= describe()
             except Exception as error:  # noqa: BLE001 - what cannot be found out stays empty
@@ -273,10 +273,14 @@ def _environment(seeds: Mapping[str, int] | None) -> Any:
     return describe
 
 
-def _git() -> dict[str, Any]:
-    from trailhouse.capture.git import describe_git  # noqa: PLC0415
+def _git(settings: ProducerSettings) -> Any:
+    def describe() -> dict[str, Any]:
+        from trailhouse.capture.git import describe_git, keep_diff  # noqa: PLC0415
 
-    return describe_git().fields
+        code = describe_git()
+        return code.fields | {"git_diff_uri": keep_diff(code, settings.home_directory / "diffs")}
+
+    return describe
 
 
 def _outside(settings: ProducerSettings) -> Context:

@@ -28,7 +28,7 @@ __all__ = ["command"]
 
 _EXIT_UNSOUND: Final = 1
 #: Rows that people are shown; other formats have them all.
-_SHOWN: Final = 40
+_SHOWN: Final = 12
 
 
 @click.command()

@@ -20,7 +20,7 @@ from typing import Any
 
 from trailhouse.capture.json_values import clean_text
 
-__all__ = ["CodeState", "describe_git"]
+__all__ = ["CodeState", "describe_git", "keep_diff"]
 
 TIMEOUT_SECONDS = 2.0
 #: A larger difference is only named by its digest; its bytes are not handed out.
@@ -46,6 +46,23 @@ class CodeState:
     """git_remote, git_commit, git_branch, git_dirty, git_diff_digest."""
     diff: bytes
     """The difference as `git apply` takes it; empty where there is none or where it is too large to keep."""
+
+
+def keep_diff(code: CodeState, directory: Path) -> str:
+    """Keep the difference to the commit under its digest in `directory`; return its URI, empty where there is none.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if not code.diff:
+        return ""
+    file = directory / f"{code.fields['git_diff_digest'].rpartition(':')[2]}.patch"
+    if not file.exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=directory, delete=False) as whole:
+            whole.write(code.diff)
+        Path(whole.name).replace(file)
+    return file.absolute().as_uri()
 
 
 def describe_git(directory: str | os.PathLike[str] | None = None) -> CodeState:
