@@ -56,7 +56,7 @@ def full_record(name: str, producer_id: str, sequence: int, /) -> dict[str, Any]
     }
 
 
-def _full(schema: Any, names: dict[str, Any]) -> Any:
+def _full(schema: Any, names: dict[str, Any]) -> Any:  # noqa: PLR0911 - one for each kind of schema
     """Return a value of a schema; money is a number as text, and so may be all texts."""
     if isinstance(schema, list):
         return _full(next(option for option in schema if option != "null"), names)
@@ -147,4 +147,5 @@ def identities(client: Client, table: str) -> list[tuple[str, int]]:
 
 def dead_reasons(client: Client) -> dict[int, str]:
     """Return the reason of each dead letter by its offset."""
-    return dict(client.query("SELECT _offset, reason FROM dead_letters ORDER BY _offset").result_rows)
+    found = client.query("SELECT _offset, reason FROM dead_letters ORDER BY _offset").result_rows
+    return {int(offset): str(reason) for offset, reason in found}

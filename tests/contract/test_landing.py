@@ -106,18 +106,14 @@ def test_a_zombie_that_lands_a_range_again_is_fenced_by_the_token(landing: Landi
     assert any_warehouse.count("dead_letters") == 1
 
 
-def test_a_token_that_is_remembered_without_its_rows_loses_nothing(
-    landing: Landing, any_warehouse: Database
-) -> None:
+def test_a_token_that_is_remembered_without_its_rows_loses_nothing(landing: Landing, any_warehouse: Database) -> None:
     """As after a crash between the two: inserted under the token, and deleted."""
     rows = a_range(0, 99, dead=[7])
     plan = Plan(0, 99)
     warehouse = Warehouse(any_warehouse.client)
     for table, wanted in (("dead_letters", rows.dead_letters), ("metrics_logged", rows.table)):
         warehouse.insert(table, wanted, token(PARTITION, plan))
-        any_warehouse.client.command(
-            f"ALTER TABLE {table} DELETE WHERE 1", settings={"mutations_sync": 2}
-        )
+        any_warehouse.client.command(f"ALTER TABLE {table} DELETE WHERE 1", settings={"mutations_sync": 2})
         assert any_warehouse.count(table) == 0
     landed = landing.land(PARTITION, plan, rows, doubt=True)
     assert landed.repairs == 2

@@ -58,9 +58,7 @@ class KafkaWorld:
         self.producer_id = new_producer_id()
         self._servers = servers
         topics.create_catalogue(["metrics_logged"])
-        publish(
-            servers, "metrics_logged", [(self.producer_id, i, metrics(self.producer_id, i)) for i in range(100)]
-        )
+        publish(servers, "metrics_logged", [(self.producer_id, i, metrics(self.producer_id, i)) for i in range(100)])
 
     protocol = "classic"
 
@@ -80,7 +78,9 @@ class ModernKafkaWorld(KafkaWorld):
     protocol = "consumer"
 
 
-@pytest.fixture(params=["spool", pytest.param("kafka", marks=pytest.mark.kafka), pytest.param("kafka848", marks=pytest.mark.kafka)])
+@pytest.fixture(
+    params=["spool", pytest.param("kafka", marks=pytest.mark.kafka), pytest.param("kafka848", marks=pytest.mark.kafka)]
+)
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
     """Each kind of place."""
     if request.param == "spool":

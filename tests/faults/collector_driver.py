@@ -6,6 +6,7 @@ A script, because it forks: its children begin with everything imported and noth
     at        which time a collector meets that stage
     kills     how many collectors are killed; the last one is left to end by itself
     seed      of the random moments
+    poison    instead of `at`: the offset whose ranges kill every collector that meets the stage with them
     signal    SIGKILL, or SIGSTOP, which who started this has to follow by SIGCONT (default SIGKILL)
     where     the settings of all parts, how: the collector's
 """
@@ -19,15 +20,19 @@ import signal
 import sys
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import clickhouse_connect  # noqa: F401 - imported once, before the forks; the engine only after them
 import pandas as pd  # noqa: F401 - which the engine imports
 
-from trailhouse_consumer.landing import Stage
+from trailhouse_consumer.ranges import MAX_TRIES
 from trailhouse_consumer.service import collect
 from trailhouse_consumer.settings import CollectorSettings
 from trailhouse_schemas.settings import Settings
+
+if TYPE_CHECKING:
+    from trailhouse_consumer.landing import Stage
+    from trailhouse_consumer.sources import Partition, Plan
 
 
 def run(task: dict[str, Any], seconds: float | None) -> None:
@@ -37,8 +42,14 @@ def run(task: dict[str, Any], seconds: float | None) -> None:
     def strike() -> None:
         os.kill(os.getpid(), signal.Signals[task.get("signal", "SIGKILL")])
 
-    def on_stage(stage: Stage, *_: object) -> None:
+    def on_stage(stage: Stage, _: Partition, plan: Plan) -> None:
         nonlocal met
+        if "poison" in task:
+            # A record that kills when it is inserted does no harm as the bytes of a dead letter.
+            harmful = plan.first <= task["poison"] <= plan.last and plan.tries <= MAX_TRIES
+            if stage == task["stage"] and harmful:
+                strike()
+            return
         if seconds is None or stage != task["stage"]:
             return
         met += 1

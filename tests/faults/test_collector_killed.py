@@ -62,7 +62,7 @@ def test_spools_are_landed_once_by_collectors_killed_20_times_each(
         producer_id,
     )
     seed = int.from_bytes(tmp_path.name.encode()[-4:])
-    print("seed", seed)
+    print("seed", seed)  # noqa: T201 - for who repeats it
     answer = drive(
         {
             "stage": stage,
@@ -95,7 +95,7 @@ def test_topics_are_landed_once_by_collectors_killed_20_times_each(
         kafka.bootstrap_servers, "metrics_logged", [(producer_id, i, metrics(producer_id, i, 3)) for i in range(each)]
     )
     seed = int.from_bytes(producer_id.encode()[-4:])
-    print("seed", seed)
+    print("seed", seed)  # noqa: T201 - for who repeats it
     answer = drive(
         {
             "stage": stage,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient
 
 from collected import NOW, dead_reasons, heartbeat, identities, metrics, new_producer_id, publish
 from trailhouse_consumer.service import collect
@@ -81,9 +81,7 @@ def test_bad_messages_become_dead_letters_and_are_in_nobodys_way(
         metrics(producer_id, 8, segment={"text": "x" * (2 << 20)}),
         metrics(producer_id, 9),
     ]
-    publish(
-        kafka.bootstrap_servers, "metrics_logged", [(producer_id, i, v) for i, v in enumerate(values)], max_mib=4
-    )
+    publish(kafka.bootstrap_servers, "metrics_logged", [(producer_id, i, v) for i, v in enumerate(values)], max_mib=4)
     publish(kafka.bootstrap_servers, "heartbeat_sent", [(producer_id, 10, heartbeat(producer_id, 10, phase="odd"))])
     done = run()
     assert identities(server_warehouse.client, "metrics_logged") == [(producer_id, i) for i in (0, 7, 8, 9)]
@@ -131,7 +129,9 @@ def test_events_resent_out_of_order_are_landed_once(
     producer_id = new_producer_id()
 
     def send(sequences: list[int]) -> None:
-        publish(kafka.bootstrap_servers, "metrics_logged", [(producer_id, i, metrics(producer_id, i)) for i in sequences])
+        publish(
+            kafka.bootstrap_servers, "metrics_logged", [(producer_id, i, metrics(producer_id, i)) for i in sequences]
+        )
 
     send([0, 1, 2, 6, 7, 8])
     send([3, 4, 5])

@@ -28,7 +28,7 @@ LONGS = st.integers(-(1 << 63), (1 << 63) - 1)
 TIMES = st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999)
 
 
-def values_of(schema: Any, names: dict[str, Any]) -> SearchStrategy[Any]:
+def values_of(schema: Any, names: dict[str, Any]) -> SearchStrategy[Any]:  # noqa: PLR0911 - one a kind of schema
     """Return a strategy for values of an Avro schema; times are plain numbers."""
     if isinstance(schema, list):
         return st.one_of([values_of(option, names) for option in schema])
@@ -99,9 +99,10 @@ def test_a_bad_value_is_found_among_good_ones_and_is_in_nobodys_way() -> None:
     broken_text = good.replace(b"project", b"proj\xffct")
     assert broken_text != good
     bad = [good[:-3], good + b"x", broken_text, good[:10] + b"\xff" * 40, b"", None, b"junk", good[:4], b"\x00\x01"]
-    values: list[bytes | None] = []
-    for place in range(200):
-        values.append(bad[place // 10] if place % 10 == 5 and place // 10 < len(bad) else metrics(producer_id, place))
+    values = [
+        bad[place // 10] if place % 10 == 5 and place // 10 < len(bad) else metrics(producer_id, place)
+        for place in range(200)
+    ]
     decoded = Decoder(CATALOGUE["metrics_logged"]).decode(values)
     dead = {letter.place: letter.reason for letter in decoded.dead}
     assert sorted(dead) == [10 * n + 5 for n in range(len(bad))]

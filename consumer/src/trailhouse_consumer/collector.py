@@ -7,6 +7,7 @@ a waiting collector for a dead one.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -38,6 +39,8 @@ __all__ = ["Collector", "Summary"]
 
 _POLL_SECONDS: Final = 0.1
 _FIRST_BACKOFF_SECONDS: Final = 0.2
+#: A source is asked again soon: a group gives up a member that does not poll.
+_SOURCE_BACKOFF_SECONDS: Final = 2.0
 _LAG_EVERY_SECONDS: Final = 5.0
 
 
@@ -104,6 +107,7 @@ class Collector:
         sources: Sequence[Source],
         warehouse: Warehouse,
         landing: Landing,
+        *,
         settings: CollectorSettings,
         metrics: Metrics,
         registry: KnowsSchemas | None = None,
@@ -118,10 +122,12 @@ class Collector:
         self._decoders: dict[str, Decoder] = {}
         self._states: dict[Partition, _State] = {}
         self._gaps: list[Gap] = []
-        self._backoffs = {
-            what: _Backoff(what, settings.backoff_seconds, metrics)
-            for what in ("warehouse", "registry", *(source.name for source in sources))
-        }
+        #: Partitions that wait for the registry; others go on meanwhile.
+        self._undecodable: set[Partition] = set()
+        self._backoffs = {what: _Backoff(what, settings.backoff_seconds, metrics) for what in ("warehouse", "registry")}
+        for source in sources:
+            longest = min(_SOURCE_BACKOFF_SECONDS, settings.backoff_seconds)
+            self._backoffs[source.name] = _Backoff(source.name, longest, metrics)
         self._stopping = False
         self._lag_at = 0.0
         self._log = structlog.get_logger("trailhouse.collector")
@@ -135,12 +141,15 @@ class Collector:
         """Collect until stopped; with `until_idle`, until every source is drained and has been quiet for a while."""
         quiet_since = time.monotonic()
         busy = False
+        collecting = gc.isenabled()
+        gc.disable()
         try:
             while not self._stopping:
-                wait = _POLL_SECONDS / len(self._sources) if not busy else 0.0
+                wait = _POLL_SECONDS if not busy else 0.0
                 busy = False
                 for source in self._sources:
                     busy |= self._serve(source, wait)
+                    wait = 0.0
                 if busy:
                     quiet_since = time.monotonic()
                 self._record_gaps()
@@ -149,6 +158,8 @@ class Collector:
                     break
         finally:
             self._close()
+            if collecting:
+                gc.enable()
         return self.summary
 
     def _serve(self, source: Source, wait_seconds: float) -> bool:
@@ -162,8 +173,10 @@ class Collector:
             self._gaps += source.gaps()
             self._forget_lost()
             for partition in source.due():
-                if self._stopping or self._waiting():
+                if self._stopping or self._backoffs["warehouse"].waiting:
                     break
+                if partition in self._undecodable and self._backoffs["registry"].waiting:
+                    continue
                 busy |= self._try(source, partition)
             if not busy:
                 source.settle()
@@ -183,11 +196,14 @@ class Collector:
             return False
         except RegistryUnavailableError as error:
             self._backoffs["registry"].failed(error)
+            self._undecodable.add(partition)
             return False
         except WarehouseUnavailableError as error:
             self._backoffs["warehouse"].failed(error)
             return False
-        self._backoffs["registry"].answered()
+        if partition in self._undecodable:
+            self._undecodable.discard(partition)
+            self._backoffs["registry"].answered()
         self._backoffs["warehouse"].answered()
         return True
 
@@ -200,32 +216,33 @@ class Collector:
             if found is not None:
                 source.landed(partition, found)
             return
-        tries = 1
-        if found is not None:
-            tries = found.tries + (0 if found == state.own and not state.rejected else 1)
-            if tries > MAX_TRIES and found.first < found.last:
-                self._log.warning("records are tried one by one", partition=str(partition), first=found.first)
-                state.singly_through = found.last
-                found, tries = None, 1
+        tries = _tries(found, state)
+        if found is not None and tries > MAX_TRIES and found.first < found.last:
+            self._log.warning("records are tried one by one", partition=str(partition), first=found.first)
+            state.singly_through = found.last
+            found, tries = None, 1
         singly = messages.offsets[0] <= state.singly_through
         if found is None and singly:
             messages = messages.head(1)
         decoder = self._decoder(partition)
         rows = make_rows(partition, messages, decoder, state.duplicates, whole=found is not None)
-        if found is None:
-            plan = Plan(rows.first, rows.last)
-        else:
-            plan = Plan(found.first, found.last, tries)
+        plan = Plan(rows.first, rows.last) if found is None else Plan(found.first, found.last, tries)
         doubt = found is not None or singly or plan.first <= state.highest
         if tries > MAX_TRIES:
             rows = self._given_up(partition, plan, messages, rows, state)
         source.commit_plan(partition, plan)
-        state.own, rejected, state.rejected = plan, state.rejected, ""
+        self._land(source, partition, plan, rows, state, doubt=doubt)
+
+    def _land(
+        self, source: Source, partition: Partition, plan: Plan, rows: Rows, state: _State, *, doubt: bool
+    ) -> None:
+        """Land the rows of a plan that is stored; where the warehouse refuses them the plan stays open."""
+        before, state.own, state.rejected = state.rejected, plan, ""
         try:
             landed = self._landing.land(partition, plan, rows, doubt=doubt)
         except InsertRejectedError as error:
             state.rejected = str(error)
-            if not rejected:
+            if not before:
                 self._log.warning("rows refused", partition=str(partition), plan=str(plan), reason=str(error))
             return
         source.landed(partition, plan)
@@ -292,9 +309,10 @@ class Collector:
         have = {partition for each in self._sources for partition in each.partitions()}
         for partition in [partition for partition in self._states if partition not in have]:
             del self._states[partition]
+        self._undecodable &= have
 
     def _record_gaps(self) -> None:
-        while self._gaps and not self._waiting():
+        while self._gaps and not self._backoffs["warehouse"].waiting:
             gap = self._gaps[0]
             name = token(gap.partition, Plan(gap.first, gap.last))
             try:
@@ -308,11 +326,8 @@ class Collector:
             self.summary.missing_offsets += missing
             self._gaps.pop(0)
 
-    def _waiting(self) -> bool:
-        return self._backoffs["warehouse"].waiting or self._backoffs["registry"].waiting
-
     def _idle(self, quiet_seconds: float) -> bool:
-        if quiet_seconds < self._settings.idle_seconds or self._gaps or self._waiting():
+        if quiet_seconds < self._settings.idle_seconds or self._gaps:
             return False
         return all(source.drained for source in self._sources)
 
@@ -320,6 +335,8 @@ class Collector:
         self._metrics.buffered.set(sum(source.buffered_bytes for source in self._sources))
         if time.monotonic() >= self._lag_at:
             self._lag_at = time.monotonic() + _LAG_EVERY_SECONDS
+            # Python's own collections would look through all messages in memory again and again: a third of the time.
+            gc.collect()
             self._metrics.set_lag({p: lag for source in self._sources for p, lag in source.lag().items()})
 
     def _close(self) -> None:
@@ -329,3 +346,10 @@ class Collector:
             except SourceUnavailableError as error:
                 self._log.warning("not settled; the next collector finds the plan", reason=str(error))
             source.close()
+
+
+def _tries(found: Plan | None, state: _State) -> int:
+    """Return which try of a range this is: going on after a wait is none, after a death or a refusal it is one."""
+    if found is None:
+        return 1
+    return found.tries + (0 if found == state.own and not state.rejected else 1)

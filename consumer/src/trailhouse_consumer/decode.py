@@ -146,7 +146,7 @@ class Decoder:
             )
             dead += [Dead(int(i), Reason.UNKNOWN_FIELD, detail) for i in group]
             return None, np.empty(0, np.int64)
-        bodies = [values[i][len(header) :] for i in group]  # type: ignore[index] - None has no header
+        bodies = [(values[i] or b"")[len(header) :] for i in group]
         parts: list[tuple[NDArray[np.int64], pa.RecordBatch]] = []
         self._fast(writer, bodies, group, parts, dead)
         if not parts:
@@ -207,9 +207,9 @@ class Decoder:
         if found:
             parts.append((np.array(found, np.int64), pa.RecordBatch.from_pylist(records, schema=self._arrow)))
 
-    def _by_fastavro(self, writer: _Writer, body: bytes) -> dict[str, Any]:
+    def _by_fastavro(self, writer: _Writer, body: bytes) -> Any:
         stream = io.BytesIO(body)
-        record: dict[str, Any] = schemaless_reader(stream, writer.parsed, self._newest.parsed)
+        record: Any = schemaless_reader(stream, writer.parsed, self._newest.parsed)
         rest = len(body) - stream.tell()
         if rest:
             raise DecodeError(f"{rest} bytes are left over after the record")
@@ -236,8 +236,8 @@ class Decoder:
                 schema = by_fingerprint(named.fingerprint).schema
             elif self._registry is None:
                 raise RegistryUnavailableError(
-                    f"Topic {self._event_type.topic} has values with registry id {named.registry_id} and no registry is "
-                    "configured; set TRAILHOUSE_REGISTRY"
+                    f"Topic {self._event_type.topic} has values with registry id {named.registry_id}, "
+                    "and no registry is configured; set TRAILHOUSE_REGISTRY"
                 )
             else:
                 schema = self._registry.schema_of(int(named.registry_id or 0))

@@ -165,5 +165,6 @@ def _highest(rows: pa.Table) -> int:
 
 def _keys(rows: pa.Table, first: int, wide: int) -> NDArray[np.int64]:
     """Return one number for each (offset, ordinal)."""
-    offsets: NDArray[np.int64] = rows.column("_offset").to_numpy().astype(np.int64) - first
-    return offsets * wide + rows.column(ORDINAL_COLUMN).to_numpy().astype(np.int64)
+    offsets = rows.column("_offset").to_numpy().astype(np.int64) - first
+    keys: NDArray[np.int64] = offsets * wide + rows.column(ORDINAL_COLUMN).to_numpy().astype(np.int64)
+    return keys

@@ -63,9 +63,9 @@ def collect(
             _sources(where, how, spools, until_idle=until_idle),
             warehouse,
             Landing(warehouse, on_stage),
-            how,
-            metrics,
-            _registry(where),
+            settings=how,
+            metrics=metrics,
+            registry=_registry(where),
         )
         with _stopped_by_signals(collector):
             return collector.run(until_idle=until_idle)

@@ -86,16 +86,19 @@ def _identity(records: pa.RecordBatch, identities: Sequence[bytes | None]) -> It
     sequences = records.column("sequence").to_numpy()
     for row in np.flatnonzero(sequences < 0):
         yield int(row), Reason.INVALID_VALUE, f"sequence {sequences[row]} is negative"
-    stated = [(row, identity) for row, identity in enumerate(identities) if identity is not None]
-    for row, identity in stated:
-        if len(identity) != _IDENTITY_BYTES:
-            yield row, Reason.WRONG_IDENTITY, f"The header that identifies the event has {len(identity)} bytes, not 24"
-    rows = np.array([row for row, identity in stated if len(identity) == _IDENTITY_BYTES], np.int64)
+    rows = np.arange(len(identities))
+    whole: Sequence[Any] = identities
+    if None in whole or set(map(len, whole)) != {_IDENTITY_BYTES}:
+        stated = [(row, identity) for row, identity in enumerate(identities) if identity is not None]
+        for place, identity in stated:
+            if len(identity) != _IDENTITY_BYTES:
+                detail = f"The header that identifies the event has {len(identity)} bytes, not 24"
+                yield place, Reason.WRONG_IDENTITY, detail
+        stated = [(row, identity) for row, identity in stated if len(identity) == _IDENTITY_BYTES]
+        rows, whole = np.array([row for row, _ in stated], np.int64), [identity for _, identity in stated]
     if not len(rows):
         return
-    header = np.frombuffer(
-        b"".join(identity for _, identity in stated if len(identity) == _IDENTITY_BYTES), np.uint8
-    ).reshape(-1, _IDENTITY_BYTES)
+    header = np.frombuffer(b"".join(whole), np.uint8).reshape(-1, _IDENTITY_BYTES)
     table = np.frombuffer(b"".join(value or bytes(16) for value in as_bytes), np.uint8).reshape(-1, 16)
     same = (header[:, :16] == table[codes[rows]]).all(axis=1)
     same &= header[:, 16:].copy().view(">u8").ravel() == sequences[rows].astype(np.uint64)
@@ -110,8 +113,10 @@ def _occurred_at(records: pa.RecordBatch, published_us: NDArray[np.int64]) -> It
         yield (
             int(row),
             Reason.INVALID_TIME,
-            f"occurred_at is {_time(occurred[row])}; expected 2000-01-01 to a day after the broker's time, "
-            f"{_time(published_us[row])}",
+            (
+                f"occurred_at is {_time(occurred[row])}; expected 2000-01-01 to a day after the broker's time, "
+                f"{_time(published_us[row])}"
+            ),
         )
 
 
@@ -131,8 +136,8 @@ def _rows(name: str, records: pa.RecordBatch) -> Iterator[_Problem]:
     for index in range(struct.type.num_fields):
         field = struct.type.field(index)
         if pa.types.is_timestamp(field.type):
-            for row, reason, detail in _times(f"{name}.{field.name}", struct.field(index)):
-                yield int(parents[row]), reason, detail
+            for place, reason, detail in _times(f"{name}.{field.name}", struct.field(index)):
+                yield int(parents[place]), reason, detail
 
 
 @cache
@@ -149,10 +154,14 @@ def _money(event_type: EventType) -> tuple[str, ...]:
 def _decimals(name: str, column: pa.Array) -> Iterator[_Problem]:
     words = column.dictionary_encode()
     wrong = [text is not None and not _is_exact(text) for text in words.dictionary.to_pylist()]
-    for row, code in enumerate(words.indices.to_pylist()) if any(wrong) else ():
+    for place, code in enumerate(words.indices.to_pylist()) if any(wrong) else ():
         if code is not None and wrong[code]:
             text = words.dictionary[code].as_py()
-            yield row, Reason.INVALID_VALUE, f"{name} {text[:80]!r} is not an amount that Decimal(38, 12) holds exactly"
+            yield (
+                place,
+                Reason.INVALID_VALUE,
+                f"{name} {text[:80]!r} is not an amount that Decimal(38, 12) holds exactly",
+            )
 
 
 def _is_exact(text: str) -> bool:

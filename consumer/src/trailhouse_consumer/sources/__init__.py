@@ -6,7 +6,7 @@ where the messages are, and forgets the stretch when it is done. The promises, w
 - Only one collector has a partition at a time, and only who has it can store a plan for it.
 - A plan that is stored survives the death of the collector. Who gets the partition next finds it, and `read` then
   lends exactly its range.
-- What was declared `landed` is never lent again by this source, nor by anybody after the next `commit_plan` or `settle`.
+- What was declared `landed` is never lent again by this source, nor after the next `commit_plan` or `settle` by any.
 """
 
 from __future__ import annotations

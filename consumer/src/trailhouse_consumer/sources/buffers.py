@@ -78,7 +78,7 @@ class Buffer:
             offsets=np.array(list(map(Message.offset, run)), np.int64),
             published_us=np.array([stamp[1] for stamp in map(Message.timestamp, run)], np.int64) * 1000,
             values=values,
-            identities=[_identity(headers) for headers in map(Message.headers, run)],
+            identities=_identities(list(map(Message.headers, run))),
             raw=run.__getitem__,
         )
 
@@ -89,6 +89,15 @@ class Buffer:
         dropped = messages[:keep]
         self.bytes -= sum(map(len, dropped)) + MESSAGE_OVERHEAD_BYTES * len(dropped)
         del messages[:keep]
+
+
+def _identities(all_headers: list[Any]) -> list[bytes | None]:
+    """Return the header that identifies the event, of each message."""
+    return [
+        # Our own producers send one header: without a call for each message.
+        headers[0][1] if headers and len(headers) == 1 and headers[0][0] == IDENTITY_HEADER else _identity(headers)
+        for headers in all_headers
+    ]
 
 
 def _identity(headers: list[tuple[str, bytes | None]] | None) -> bytes | None:

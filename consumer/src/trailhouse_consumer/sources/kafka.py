@@ -11,7 +11,9 @@ offsets that the log no longer has are reported as a gap.
 from __future__ import annotations
 
 import logging
+import threading
 import time
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -20,10 +22,10 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Message,
-    TopicCollection,  # type: ignore[attr-defined]
+    TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient
 
 from trailhouse_consumer.errors import PartitionLostError, SourceUnavailableError
 from trailhouse_consumer.ranges import plan_from_metadata, plan_to_metadata, settled_metadata
@@ -44,6 +46,9 @@ _TOPICS_EVERY_SECONDS: Final = 5.0
 _BATCH: Final = 20_000
 #: No fetch may hold more than this, whatever the bound of the memory.
 _FETCH_BYTES: Final = 32 << 20
+#: How long a commit may take; the client itself would wait for a broker for ever.
+_COMMIT_SECONDS: Final = 5.0
+_AWAY: Final = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN})  # noqa: SLF001
 _LOST: Final = frozenset(
     {
         KafkaError.UNKNOWN_MEMBER_ID,
@@ -76,8 +81,9 @@ class KafkaSource:
         self._subscribed: list[str] = []
         self._topics_at = 0.0
         self._joined = False
-        self._paused = False
-        self._down = ""
+        self._paused: set[_Key] = set()
+        self._down = False
+        self._committing: threading.Thread | None = None
         self._log = structlog.get_logger("trailhouse.collector")
 
     def expect_answer(self) -> None:
@@ -93,12 +99,13 @@ class KafkaSource:
         """Take in what has come; join, rejoin, and serve changes of assignment. Raises `SourceUnavailableError`."""
         try:
             self._subscribe()
+            self._ask_whether_up()
             self._throttle()
-            room = 1 if self._paused else _BATCH
-            self._take(self._consumer.consume(num_messages=room, timeout=timeout_seconds))
+            self._take(self._consumer.consume(num_messages=_BATCH, timeout=timeout_seconds))
         except (KafkaException, RuntimeError) as error:
-            self._disconnect()
-            raise SourceUnavailableError(f"Kafka at {self._servers} fails: {_text(error)}") from error
+            if not isinstance(error, KafkaException) or error.args[0].code() not in _AWAY:
+                self._disconnect()
+            raise SourceUnavailableError(f"Kafka at {self._servers} does not answer: {_text(error)}") from error
 
     def partitions(self) -> list[Partition]:
         """Return the partitions that are assigned."""
@@ -185,15 +192,8 @@ class KafkaSource:
             self._topics_at = 0.0
         if time.monotonic() < self._topics_at:
             return
+        there = self._consumer.list_topics(timeout=_ANSWER_SECONDS).topics
         self._topics_at = time.monotonic() + _TOPICS_EVERY_SECONDS
-        try:
-            there = self._consumer.list_topics(timeout=_ANSWER_SECONDS if not self._subscribed else 1.0).topics
-        except KafkaException as error:
-            self._say_down(_text(error))
-            return
-        if self._down:
-            self._log.info("answers again", what="kafka")
-            self._down = ""
         wanted = sorted(event_type.topic for event_type in CATALOGUE.values() if event_type.topic in there)
         if wanted != self._subscribed:
             self._joined = self._joined and bool(self._subscribed)
@@ -202,6 +202,12 @@ class KafkaSource:
                 self._consumer.subscribe(
                     wanted, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
                 )
+
+    def _ask_whether_up(self) -> None:
+        """Raise while no broker answers, once the client has said so."""
+        if self._down:
+            self._consumer.list_topics(timeout=1.0)
+            self._down = False
 
     def _on_assign(self, consumer: Any, assigned: list[Any]) -> None:
         starts = []
@@ -214,7 +220,6 @@ class KafkaSource:
                 starts.append(TopicPartition(found.topic, found.partition, buffer.position))
         consumer.incremental_assign(starts)
         self._joined = True
-        self._paused = False
         if starts:
             self._log.info("partitions assigned", partitions=len(starts), of=len(self._buffers))
 
@@ -253,7 +258,8 @@ class KafkaSource:
     def _on_revoke(self, consumer: Any, revoked: list[Any]) -> None:  # noqa: ARG002 - the client's signature
         going = [self._buffers[key] for key in _keys(revoked) if key in self._buffers]
         try:
-            self._settle(going)
+            if not self._down:
+                self._settle(going, amid_rebalance=True)
         except (SourceUnavailableError, PartitionLostError) as error:
             self._log.info("not settled; the next owner finds the plan", reason=str(error))
         self._forget(revoked)
@@ -265,30 +271,53 @@ class KafkaSource:
     def _forget(self, gone: list[Any]) -> None:
         for key in _keys(gone):
             self._buffers.pop(key, None)
+            self._paused.discard(key)
 
     def _topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
         futures = self._admin.describe_topics(TopicCollection(sorted(topics)), request_timeout=_ANSWER_SECONDS)
         return {topic: str(future.result(_ANSWER_SECONDS).topic_id) for topic, future in futures.items()}
 
-    def _commit(self, offsets: list[Any]) -> None:
-        try:
-            done = self._consumer.commit(offsets=offsets, asynchronous=False)
-            for each in done or ():
-                if each.error is not None:
-                    raise KafkaException(each.error)
-        except (KafkaException, RuntimeError) as error:
-            if isinstance(error, KafkaException) and error.args[0].code() in _LOST:
-                raise PartitionLostError(f"The group refuses the commit: {_text(error)}") from error
-            raise SourceUnavailableError(f"Kafka at {self._servers} takes no commit: {_text(error)}") from error
+    def _commit(self, offsets: list[Any], *, amid_rebalance: bool = False) -> None:
+        """Commit; raises `PartitionLostError`, and `SourceUnavailableError` when it is not known whether it was.
 
-    def _settle(self, buffers: Sequence[Buffer]) -> None:
+        The client would wait for a broker for ever, so it does that in a thread. Amid a change of assignment it takes
+        calls of the one thread alone that serves it.
+        """
+        if self._committing is not None and self._committing.is_alive():
+            raise SourceUnavailableError(f"Kafka at {self._servers} has not answered to an earlier commit")
+        consumer, failed = self._consumer, list[BaseException]()
+
+        def commit() -> None:
+            try:
+                done = consumer.commit(offsets=offsets, asynchronous=False)
+            except (KafkaException, RuntimeError) as error:
+                failed.append(error)
+            else:
+                failed.extend(KafkaException(each.error) for each in done or () if each.error is not None)
+
+        if amid_rebalance:
+            commit()
+        else:
+            self._committing = threading.Thread(target=commit, daemon=True)
+            self._committing.start()
+            self._committing.join(_COMMIT_SECONDS)
+            if self._committing.is_alive():
+                self._down = True
+                raise SourceUnavailableError(f"Kafka at {self._servers} does not answer to a commit")
+        if not failed:
+            return
+        error = failed[0]
+        if isinstance(error, KafkaException) and error.args[0].code() in _LOST:
+            raise PartitionLostError(f"The group refuses the commit: {_text(error)}") from error
+        raise SourceUnavailableError(f"Kafka at {self._servers} takes no commit: {_text(error)}") from error
+
+    def _settle(self, buffers: Sequence[Buffer], *, amid_rebalance: bool = False) -> None:
         landed = [b for b in buffers if b.unsettled is not None and b.plan is None]
         if not landed:
             return
+        offsets = [_offset(b.partition, b.unsettled or 0, settled_metadata(b.partition.topic_id)) for b in landed]
         try:
-            self._commit(
-                [_offset(b.partition, b.unsettled or 0, settled_metadata(b.partition.topic_id)) for b in landed]
-            )
+            self._commit(offsets, amid_rebalance=amid_rebalance)
         except PartitionLostError as error:
             raise SourceUnavailableError(str(error)) from error
         for buffer in landed:
@@ -304,21 +333,24 @@ class KafkaSource:
         self._subscribed, self._joined = [], False
         self._topics_at = 0.0
         self._buffers.clear()
+        self._paused.clear()
 
     # Messages ----------------------------------------------------------------------------------------------------
 
     def _throttle(self) -> None:
-        """Stop fetching while memory is full, and go on when half of it is free."""
+        """Stop fetching where memory is full, also where one partition alone has a quarter of it; go on later."""
         used = self.buffered_bytes
-        if not self._paused and used >= self._bound:
-            self._consumer.pause(self._assigned())
-            self._paused = True
-        elif self._paused and used < self._bound // 2:
-            self._consumer.resume(self._assigned())
-            self._paused = False
-
-    def _assigned(self) -> list[Any]:
-        return [TopicPartition(topic, number) for (topic, number), b in self._buffers.items() if not b.stuck]
+        full = used >= self._bound or (len(self._paused) == len(self._buffers) and used >= self._bound // 2)
+        crowded = {
+            key
+            for key, buffer in self._buffers.items()
+            if full or buffer.bytes >= self._bound // (8 if key in self._paused else 4)
+        }
+        if stop := crowded - self._paused:
+            self._consumer.pause([TopicPartition(*key) for key in stop])
+        if go_on := (self._paused - crowded) & self._buffers.keys():
+            self._consumer.resume([TopicPartition(*key) for key in go_on])
+        self._paused = crowded
 
     def _take(self, messages: list[Any]) -> None:
         for key, run in _runs(messages):
@@ -326,8 +358,8 @@ class KafkaSource:
             if buffer is None or buffer.stuck:
                 continue
             buffer.add(run, sum(map(len, run)))
-        for message in messages:
-            if message.error() is not None:
+        for error, message in zip(map(Message.error, messages), messages, strict=True):
+            if error is not None:
                 self._on_error_message(message)
 
     def _on_error_message(self, message: Any) -> None:
@@ -363,12 +395,7 @@ class KafkaSource:
 
     def _on_error(self, error: Any) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - the client's own name for it
-            self._say_down(str(error))
-
-    def _say_down(self, reason: str) -> None:
-        if not self._down:
-            self._log.warning("waiting", what="kafka", reason=reason)
-        self._down = reason
+            self._down = True
 
     def _buffer(self, partition: Partition) -> Buffer:
         buffer = self._buffers.get((partition.topic, partition.number))
@@ -405,21 +432,13 @@ def _client_settings(servers: str, how: CollectorSettings) -> dict[str, Any]:
 
 def _runs(messages: list[Any]) -> Iterator[tuple[_Key, list[Any]]]:
     """Return stretches of messages of the same partition; errors are left out."""
-    topics, numbers = list(map(Message.topic, messages)), list(map(Message.partition, messages))
-    errors = list(map(Message.error, messages))
+    if any(error is not None for error in map(Message.error, messages)):
+        messages = [message for message in messages if message.error() is None]
     begin = 0
-    for place in range(1, len(messages) + 1):
-        if (
-            place < len(messages)
-            and numbers[place] == numbers[begin]
-            and topics[place] == topics[begin]
-            and errors[place] is None
-            and errors[begin] is None
-        ):
-            continue
-        if errors[begin] is None:
-            yield (topics[begin], numbers[begin]), messages[begin:place]
-        begin = place
+    for key, run in groupby(zip(map(Message.topic, messages), map(Message.partition, messages), strict=True)):
+        end = begin + len(list(run))
+        yield (key[0] or "", key[1] or 0), messages[begin:end]
+        begin = end
 
 
 def _offset(partition: Partition, offset: int, metadata: str) -> Any:
