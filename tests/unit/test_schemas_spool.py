@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import uuid
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from trailhouse_schemas.errors import SpoolError, SpoolLockedError
-from trailhouse_schemas.spool import FileLock, Spool, SpooledEvent, SpoolPlan, spool_files
+from trailhouse_schemas.spool import FileLock, Spool, SpooledEvent, SpoolPlan, _connect, spool_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -174,3 +175,50 @@ def test_what_is_no_spool_is_refused_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SpoolError, match="set TRAILHOUSE_SPOOL"):
         Spool.create(tmp_path / "file" / "spool", "p")
+
+
+def test_a_spool_that_could_not_be_made_can_be_made_when_the_disk_has_room_again(tmp_path: Path) -> None:
+    """The lock of the try that failed is given back, or all events of the process would be lost."""
+    producer_id = str(uuid.uuid4())
+    in_the_way = tmp_path / f"{producer_id}.spool.new"
+    in_the_way.mkdir()
+    with pytest.raises(SpoolError, match="cannot be written"):
+        Spool.create(tmp_path, producer_id)
+    in_the_way.rmdir()
+    with Spool.create(tmp_path, producer_id) as spool:
+        spool.append([event(0)])
+        assert spool.backlog() == 1
+
+
+def test_a_spool_of_which_pages_are_spoilt_is_an_error_with_the_way_out(tmp_path: Path) -> None:
+    """Whatever is asked of it: who drains many spools leaves this one alone and goes on."""
+    with Spool.create(tmp_path, str(uuid.uuid4())) as whole:
+        whole.append([event(sequence, size=1000) for sequence in range(100)])
+        path = whole.path
+    content = path.read_bytes()
+    path.write_bytes(content[:8192] + b"\xff" * (len(content) - 8192))
+    with Spool.open(path) as spool:
+        questions = (spool.event_types, spool.backlog, spool.read, spool.plans, spool.refused, spool.undone_ranges)
+        for ask in (*questions, spool.last_sequence, lambda: spool.done_through("metrics_logged")):
+            with pytest.raises(SpoolError, match="move it away"):
+                ask()
+
+
+def test_opening_makes_no_spool(tmp_path: Path) -> None:
+    """One that another process removes at that moment does not come back as an empty file."""
+    path = tmp_path / f"{uuid.uuid4()}.spool"
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+        _connect(path, mode="rw")
+    assert not path.exists()
+
+
+def test_a_disk_that_fills_up_within_a_transaction_leaves_the_spool_fit_for_the_next(spool: Spool) -> None:
+    """SQLite ends the transaction by itself; the error says what it was, and appending goes on later."""
+    connection = spool._connection
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(SpoolError, match="full"):
+        spool.append([event(sequence, size=10_000) for sequence in range(100)])
+    connection.execute("PRAGMA max_page_count = 100000")
+    spool.append([event(0)])
+    assert [e.sequence for e in spool.read()] == [0]

@@ -201,9 +201,14 @@ class Spool:
             writer = FileLock(path.with_name(path.name + ".writer"))
             if not writer.acquire():
                 raise SpoolLockedError(f"Spool {path} is being written by another process; use another producer_id")
-            if not path.exists():
-                _make(path, {"format_version": FORMAT_VERSION, "producer_id": producer_id, "retained": int(retained)})
-            spool = cls(path, _connect(path, check_same_thread=check_same_thread))
+            try:
+                if not path.exists():
+                    meta = {"format_version": FORMAT_VERSION, "producer_id": producer_id, "retained": int(retained)}
+                    _make(path, meta)
+                spool = cls(path, _connect(path, check_same_thread=check_same_thread))
+            except BaseException:
+                writer.release()  # or the next try, when the disk has room again, would find it taken
+                raise
         except (OSError, sqlite3.Error) as error:
             raise SpoolError(
                 f"Spool directory {directory} cannot be written ({error}); set TRAILHOUSE_SPOOL"
@@ -225,7 +230,7 @@ class Spool:
             connection = (
                 _connect_to_read(path, check_same_thread=check_same_thread)
                 if read_only
-                else _connect(path, check_same_thread=check_same_thread)
+                else _connect(path, mode="rw", check_same_thread=check_same_thread)
             )
             spool = cls(path, connection)
         except sqlite3.Error as error:
@@ -268,14 +273,22 @@ class Spool:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
+                self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                if self._connection.in_transaction:  # a full disk has ended it already
+                    self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise SpoolError(
                 f"Spool {self.path} cannot be written ({error}); free disk space or mend the disk"
             ) from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        try:
+            yield self._connection
+        except sqlite3.Error as error:
+            raise SpoolError(f"Spool {self.path} cannot be read ({error}); move it away to go on without it") from error
 
     def append(self, events: Sequence[SpooledEvent]) -> None:
         """Append events in one transaction: all are there, or none; raises `SpoolError`."""
@@ -287,34 +300,35 @@ class Spool:
 
     def backlog(self) -> int:
         """Return the number of events that are not done."""
-        return int(
-            self._connection.execute(
+        with self._reading() as connection:
+            (count,) = connection.execute(
                 "SELECT count(*) FROM events e LEFT JOIN done d USING (event_type) "
                 "WHERE d.through_sequence IS NULL OR e.sequence > d.through_sequence"
-            ).fetchone()[0]
-        )
+            ).fetchone()
+        return int(count)
 
     def undone_ranges(self) -> list[tuple[int, int]]:
         """Return the sequences that are not done as ranges (first, last), in order."""
-        return [
-            (int(first), int(last))
-            for first, last in self._connection.execute(
+        with self._reading() as connection:
+            ranges = connection.execute(
                 "SELECT min(sequence), max(sequence) FROM ("
                 " SELECT sequence, sequence - row_number() OVER (ORDER BY sequence) AS island"
                 " FROM events LEFT JOIN done USING (event_type)"
                 " WHERE through_sequence IS NULL OR sequence > through_sequence"
                 ") GROUP BY island ORDER BY 1"
-            )
-        ]
+            ).fetchall()
+        return [(int(first), int(last)) for first, last in ranges]
 
     def last_sequence(self) -> int | None:
         """Return the highest sequence in the spool, done or not; None when it is empty."""
-        (found,) = self._connection.execute("SELECT max(sequence) FROM events").fetchone()
+        with self._reading() as connection:
+            (found,) = connection.execute("SELECT max(sequence) FROM events").fetchone()
         return None if found is None else int(found)
 
     def event_types(self) -> list[str]:
         """Return the types of the events in the spool."""
-        return [name for (name,) in self._connection.execute("SELECT DISTINCT event_type FROM events ORDER BY 1")]
+        with self._reading() as connection:
+            return [name for (name,) in connection.execute("SELECT DISTINCT event_type FROM events ORDER BY 1")]
 
     def read(
         self,
@@ -329,20 +343,21 @@ class Spool:
 
         At least one event is returned if there is one, however large; then as many as fit both limits.
         """
-        rows = self._connection.execute(
-            "SELECT sequence, event_type, message_key, appended_us, value, partition FROM events "
-            "WHERE (?1 IS NULL OR event_type = ?1) AND sequence > ?2 AND (?3 IS NULL OR sequence <= ?3) "
-            "ORDER BY sequence LIMIT ?4",
-            (event_type, after, through, limit_events),
-        )
         found: list[SpooledEvent] = []
         total = 0
-        for row in rows:
-            event = SpooledEvent(*row)
-            total += len(event.value)
-            if found and total > limit_bytes:
-                break
-            found.append(event)
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT sequence, event_type, message_key, appended_us, value, partition FROM events "
+                "WHERE (?1 IS NULL OR event_type = ?1) AND sequence > ?2 AND (?3 IS NULL OR sequence <= ?3) "
+                "ORDER BY sequence LIMIT ?4",
+                (event_type, after, through, limit_events),
+            )
+            for row in rows:
+                event = SpooledEvent(*row)
+                total += len(event.value)
+                if found and total > limit_bytes:
+                    break
+                found.append(event)
         return found
 
     def choose_partitions(self, chosen: Iterable[tuple[int, int]]) -> None:
@@ -354,12 +369,14 @@ class Spool:
 
     def plan(self, event_type: str) -> SpoolPlan | None:
         """Return the open plan for the events of one type, if there is one."""
-        row = self._connection.execute("SELECT * FROM plans WHERE event_type = ?", (event_type,)).fetchone()
+        with self._reading() as connection:
+            row = connection.execute("SELECT * FROM plans WHERE event_type = ?", (event_type,)).fetchone()
         return None if row is None else SpoolPlan(*row)
 
     def plans(self) -> list[SpoolPlan]:
         """Return all open plans."""
-        return [SpoolPlan(*row) for row in self._connection.execute("SELECT * FROM plans ORDER BY event_type")]
+        with self._reading() as connection:
+            return [SpoolPlan(*row) for row in connection.execute("SELECT * FROM plans ORDER BY event_type")]
 
     def set_plan(self, plan: SpoolPlan) -> None:
         """Store a plan, in place of the one for the same event type."""
@@ -371,9 +388,8 @@ class Spool:
 
     def done_through(self, event_type: str) -> int:
         """Return the sequence up to which events of that type are done; -1 when none is."""
-        row = self._connection.execute(
-            "SELECT through_sequence FROM done WHERE event_type = ?", (event_type,)
-        ).fetchone()
+        with self._reading() as connection:
+            row = connection.execute("SELECT through_sequence FROM done WHERE event_type = ?", (event_type,)).fetchone()
         return -1 if row is None else int(row[0])
 
     def set_done(self, event_type: str, through: int) -> None:
@@ -405,7 +421,8 @@ class Spool:
 
     def refused(self) -> list[RefusedEvent]:
         """Return the events that were refused for good, in order of sequence."""
-        return [RefusedEvent(*row) for row in self._connection.execute("SELECT * FROM refused ORDER BY sequence")]
+        with self._reading() as connection:
+            return [RefusedEvent(*row) for row in connection.execute("SELECT * FROM refused ORDER BY sequence")]
 
     def remove_if_finished(self) -> bool:
         """Delete the file when nobody will ever need it again; return whether it is gone.
@@ -440,9 +457,13 @@ def _make(path: Path, meta: dict[str, object]) -> None:
     half.rename(path)
 
 
-def _connect(path: Path, *, check_same_thread: bool = True) -> sqlite3.Connection:
+def _connect(path: Path, *, mode: str = "rwc", check_same_thread: bool = True) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=check_same_thread
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=_BUSY_TIMEOUT_SECONDS,
+        isolation_level=None,
+        check_same_thread=check_same_thread,
     )
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
@@ -453,7 +474,7 @@ def _connect_to_read(path: Path, *, check_same_thread: bool) -> sqlite3.Connecti
     # Without a log of writes there is no index to it either, which SQLite would want to make beside the file.
     immutable = "" if path.with_name(path.name + "-wal").exists() else "&immutable=1"
     return sqlite3.connect(
-        f"{path.as_uri()}?mode=ro{immutable}",
+        f"{path.absolute().as_uri()}?mode=ro{immutable}",
         uri=True,
         timeout=_BUSY_TIMEOUT_SECONDS,
         isolation_level=None,
