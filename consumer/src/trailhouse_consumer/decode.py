@@ -247,11 +247,11 @@ class Decoder:
 
 def _by_header(values: Sequence[bytes | None], dead: list[Dead]) -> list[tuple[bytes, NDArray[np.int64]]]:
     """Return the messages grouped by their schema header, as places; those without a header are dead."""
-    if None not in values and {value[:2] for value in values} == {b"\xc3\x01"}:  # type: ignore[index]
-        heads = [value[:SINGLE_OBJECT_HEADER_BYTES] for value in values]  # type: ignore[index]
-        different = set(heads)
-        if len(different) == 1 and len(heads[0]) == SINGLE_OBJECT_HEADER_BYTES:
-            return [(heads[0], np.arange(len(values)))]
+    if None not in values:
+        heads = {value[:SINGLE_OBJECT_HEADER_BYTES] for value in values}  # type: ignore[index]
+        head = heads.pop()
+        if not heads and len(head) == SINGLE_OBJECT_HEADER_BYTES and head.startswith(b"\xc3\x01"):
+            return [(head, np.arange(len(values)))]
     groups: dict[bytes, list[int]] = {}
     for place, value in enumerate(values):
         try:

@@ -49,10 +49,8 @@ class Duplicates:
         self._learn(names)
         highest = np.array([self._highest.get(name, -1) for name in names], np.int64)
         landed = sequences <= highest[codes]
-        order = np.lexsort((np.arange(len(codes)), sequences, codes))
-        again = np.zeros(len(codes), bool)
+        again = _repeated(codes, sequences)
         self._forget()
-        again[order[1:]] = (codes[order][1:] == codes[order][:-1]) & (sequences[order][1:] == sequences[order][:-1])
         if landed.any():
             again |= self._proven(names, codes, sequences, np.flatnonzero(landed), first)
         return again
@@ -120,3 +118,16 @@ class Duplicates:
             "topic_id": self._partition.topic_id,
             "partition": self._partition.number,
         }
+
+
+def _repeated(codes: NDArray[np.int64], sequences: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which events are in the range already, before themselves."""
+    again = np.zeros(len(codes), bool)
+    order = np.argsort(codes, kind="stable")
+    same_producer = codes[order][1:] == codes[order][:-1]
+    if (np.diff(sequences[order])[same_producer] > 0).all():
+        return again
+    order = np.lexsort((np.arange(len(codes)), sequences, codes))
+    same_producer = codes[order][1:] == codes[order][:-1]
+    again[order[1:]] = same_producer & (np.diff(sequences[order]) == 0)
+    return again

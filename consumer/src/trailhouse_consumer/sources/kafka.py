@@ -353,14 +353,19 @@ class KafkaSource:
         self._paused = crowded
 
     def _take(self, messages: list[Any]) -> None:
-        for key, run in _runs(messages):
+        errors = list(map(Message.error, messages))
+        good = messages
+        if errors.count(None) != len(errors):
+            good = [message for message, error in zip(messages, errors, strict=True) if error is None]
+        for key, run in _runs(good):
             buffer = self._buffers.get(key)
             if buffer is None or buffer.stuck:
                 continue
             buffer.add(run, sum(map(len, run)))
-        for error, message in zip(map(Message.error, messages), messages, strict=True):
-            if error is not None:
-                self._on_error_message(message)
+        if good is not messages:
+            for message, error in zip(messages, errors, strict=True):
+                if error is not None:
+                    self._on_error_message(message)
 
     def _on_error_message(self, message: Any) -> None:
         code = message.error().code()
@@ -431,9 +436,7 @@ def _client_settings(servers: str, how: CollectorSettings) -> dict[str, Any]:
 
 
 def _runs(messages: list[Any]) -> Iterator[tuple[_Key, list[Any]]]:
-    """Return stretches of messages of the same partition; errors are left out."""
-    if any(error is not None for error in map(Message.error, messages)):
-        messages = [message for message in messages if message.error() is None]
+    """Return stretches of messages of the same partition."""
     begin = 0
     for key, run in groupby(zip(map(Message.topic, messages), map(Message.partition, messages), strict=True)):
         end = begin + len(list(run))
