@@ -141,6 +141,16 @@ def test_a_dict_that_is_changed_after_the_call_was_recorded_as_it_was(spool: Pat
     assert [v for name, _, v in found if name == "array"] == [float(step) for step in range(100)]
 
 
+def test_a_step_that_is_counted_up_in_place_was_recorded_as_it_was(spool: Path) -> None:
+    """A tensor or array that counts the steps is another number by the time that it is written."""
+    step = np.array(0)
+    with trailhouse.start_run(project="p") as run:
+        for _ in range(50):
+            run.log({"loss": 1.0}, step=step)  # type: ignore[arg-type] # what people hand in
+            step += 1
+    assert [at for _, at, _ in points(read_spools(spool))] == list(range(50))
+
+
 def test_a_full_buffer_drops_the_newest_and_counts_them(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is in the spool and what was dropped are all that was logged."""
     monkeypatch.setenv("TRAILHOUSE_BUFFER_CALLS", "50")

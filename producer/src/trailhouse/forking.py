@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["never_destroy", "unforked"]
+__all__ = ["may_destroy", "never_destroy", "unforked"]
 
 #: fork() waits no longer than this for such work to end; a child of a process whose disk hangs may then not record.
 _LONGEST_WAIT_SECONDS: Final = 2.0
@@ -41,6 +41,11 @@ def never_destroy(thing: object) -> None:
     inside are in any state, and the file and the broker's connection are the parent's.
     """
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+def may_destroy(thing: object) -> None:
+    """Take `never_destroy` back, in the process that said it: the object goes with its last reference."""
+    ctypes.pythonapi.Py_DecRef(ctypes.py_object(thing))
 
 
 def _before() -> None:

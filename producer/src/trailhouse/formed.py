@@ -15,7 +15,7 @@ from trailhouse.capture.json_values import clean_text
 from trailhouse.capture.values import as_points
 from trailhouse.once import warn_once
 
-__all__ = ["MOST_POINTS", "Context", "LogCall", "Record", "join_calls"]
+__all__ = ["MOST_POINTS", "Context", "LogCall", "Record", "as_step", "join_calls"]
 
 #: Points in one MetricsLogged record.
 MOST_POINTS: Final = 256
@@ -122,7 +122,7 @@ def _read(call: LogCall) -> tuple[Any, list[dict[str, Any]]]:
         for name, reason in refused:
             warn_once(f"metric {name!r} {reason}; it is not recorded", key=("metric", name, reason))
     at_us = clock.microseconds_at(call.at_ns)
-    step = call.step if call.step is None or type(call.step) is int else _step(call.step)
+    step = as_step(call.step)
     if step is not None and not -_LARGEST_STEP <= step <= _LARGEST_STEP:
         warn_once(
             f"step {step} is too large for 64 bits; the points are recorded without a step", key=("step", "large")
@@ -150,7 +150,10 @@ def _fields(call: LogCall, key: Any) -> dict[str, Any]:
     }
 
 
-def _step(value: Any) -> int | None:
+def as_step(value: Any) -> int | None:
+    """Return a step as a whole number; None where it is none, with a warning."""
+    if value is None or type(value) is int:
+        return value
     try:
         return operator.index(value)
     except TypeError:

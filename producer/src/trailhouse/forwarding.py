@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["ForwarderThread", "forward_all", "registry_of"]
 
 _IDLE_SECONDS: Final = 0.1
+#: Between tries while the spool itself cannot be read or written.
+_PAUSE_SECONDS: Final = 1.0
 
 
 def registry_of(settings: Settings) -> Registry | None:
@@ -79,11 +81,15 @@ class ForwarderThread:
         while not self._should_stop():
             finishing = self._deadline is not None
             if spool.drainer_lock.acquire():
-                forwarder.forward(spool, self._should_stop)
-                if finishing:
-                    with unforked():
-                        spool.remove_if_finished()
-                    return
+                try:
+                    forwarder.forward(spool, self._should_stop)
+                    if finishing:
+                        with unforked():
+                            spool.remove_if_finished()
+                        return
+                except SpoolError as error:
+                    warn_once(f"{error}; trying again", key=("forward", str(self._path)))
+                    time.sleep(_PAUSE_SECONDS)
             time.sleep(_IDLE_SECONDS)
 
     def _should_stop(self) -> bool:

@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from trailhouse.forking import never_destroy
+from trailhouse.forking import may_destroy, never_destroy
 from trailhouse.once import LOGGER, inform
 from trailhouse_schemas.catalogue import by_topic
 from trailhouse_schemas.errors import UnknownEventTypeError
@@ -137,6 +137,7 @@ class Publisher:
         producer, self._producer = self._producer, None
         producer.purge(in_queue=True, in_flight=True, blocking=False)
         producer.poll(0)
+        may_destroy(producer)  # with its threads: a broker that refuses for days is tried again and again
 
     def _on_error(self, error: Any) -> None:
         from confluent_kafka import KafkaError  # noqa: PLC0415 - loaded with the connection

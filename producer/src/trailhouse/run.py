@@ -16,7 +16,7 @@ from trailhouse.allocations import Allocation
 from trailhouse.capture.json_values import as_json_text
 from trailhouse.capture.values import as_parameters, as_points
 from trailhouse.facts import RunFacts
-from trailhouse.formed import LogCall, Record
+from trailhouse.formed import LogCall, Record, as_step
 from trailhouse.making import make_record
 from trailhouse.once import warn_once
 from trailhouse.steps import StepTimer
@@ -124,7 +124,7 @@ class Run(RunFacts):
                 if type(value) not in _PLAIN:
                     self._log_slowly(at_ns, metrics, step, split, dataset_digest, model_id, segment)
                     return
-            if len(metrics) > _MOST_METRICS or segment is not None:
+            if len(metrics) > _MOST_METRICS or segment is not None or not (step is None or type(step) is int):
                 self._log_slowly(at_ns, metrics, step, split, dataset_digest, model_id, segment)
                 return
             buffer.append(LogCall(at_ns, self.context, metrics.copy(), step, split, dataset_digest, model_id, None))  # type: ignore[attr-defined]
@@ -144,6 +144,7 @@ class Run(RunFacts):
             for name, reason in refused:
                 warn_once(f"metric {name!r} {reason}; it is not recorded", key=("metric", name, reason))
             segment = dict(segment) if isinstance(segment, Mapping) else segment
+            step = as_step(step)
             for start in range(0, len(points), _MOST_METRICS):
                 part = points[start : start + _MOST_METRICS]
                 if len(self._buffer) >= self._limit:
