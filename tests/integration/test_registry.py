@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +19,14 @@ if TYPE_CHECKING:
     from trailhouse_cli.servers.registry import RegistryServer
 
 pytestmark = pytest.mark.registry
+
+
+class NotFound(BaseHTTPRequestHandler):
+    """Answers as a proxy does that knows no such path."""
+
+    def do_GET(self) -> None:
+        """Say so, in HTML."""
+        self.send_error(404)
 
 
 def event_type(name: str) -> EventType:
@@ -43,6 +53,18 @@ def test_what_the_registry_does_not_know_is_unknown_and_not_unavailable(registry
     there = Registry(registry.url)
     with pytest.raises(UnknownSchemaError, match="Schema id 987654 is not known"):
         there.schema_of(987_654)
+
+
+def test_a_proxy_that_knows_no_registry_yet_is_unavailable() -> None:
+    """What it answers, 404, must not make a dead letter of every message meanwhile."""
+    server = HTTPServer(("127.0.0.1", 0), NotFound)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with pytest.raises(RegistryUnavailableError, match="answers 404"):
+            Registry(f"http://127.0.0.1:{server.server_port}/elsewhere").schema_of(1)
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_a_registry_that_does_not_answer_is_unavailable() -> None:

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Registry", "subject_of"]
 
-_NOT_FOUND: Final = 404
+#: Confluent's codes for a subject, a version and a schema that the registry does not know. A 404 without one of them is
+#: somebody else's: a proxy whose registry is not up yet, or a URL with another path.
+_NOT_FOUND: Final = frozenset({40401, 40402, 40403})
 _TIMEOUT_SECONDS: Final = 10
 
 
@@ -149,7 +151,7 @@ class Registry:
         try:
             return question(self._client)
         except SchemaRegistryError as error:
-            if error.http_status_code == _NOT_FOUND:
+            if error.error_code in _NOT_FOUND:
                 raise UnknownSchemaError(unknown) from error
             raise RegistryUnavailableError(
                 f"Registry {self.url} answers {error.http_status_code} ({error.error_message}); see its log"

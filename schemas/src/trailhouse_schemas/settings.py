@@ -25,9 +25,11 @@ __all__ = ["Settings", "config_files"]
 
 
 def config_files() -> list[Path]:
-    """Return the files that settings are read from, the weakest first."""
+    """Return the files that settings are read from, the weakest first; raises `SettingsError`."""
     named = os.environ.get("TRAILHOUSE_CONFIG")
     if named:
+        if not Path(named).exists():
+            raise SettingsError(f"Settings file {named} is not there; make it, or unset TRAILHOUSE_CONFIG")
         return [Path(named)]
     return [Path("~/.config/trailhouse/config.toml").expanduser(), Path("trailhouse.toml")]
 
@@ -61,7 +63,9 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors()[0]
             name = "_".join(map(str, first["loc"])).upper()
-            raise SettingsError(f"Setting TRAILHOUSE_{name} is {first['input']!r}: {first['msg']}") from None
+            raise SettingsError(
+                f"Setting TRAILHOUSE_{name} is {first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
+            ) from None
         except (tomllib.TOMLDecodeError, OSError) as error:
             raise SettingsError(f"Settings file cannot be read ({error}); mend it, or set TRAILHOUSE_CONFIG") from error
 
