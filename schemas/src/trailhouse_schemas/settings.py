@@ -7,6 +7,7 @@ directory, else `~/.config/trailhouse/config.toml`, else the one that `TRAILHOUS
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Self
@@ -21,7 +22,14 @@ from pydantic_settings import (
 
 from trailhouse_schemas.errors import SettingsError
 
-__all__ = ["Settings", "config_files"]
+__all__ = ["Settings", "config_files", "without_password"]
+
+_PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^/@]*@")
+
+
+def without_password(url: str) -> str:
+    """Return a URL as it may be shown: `http://user:***@host`."""
+    return _PASSWORD.sub(r"\1:***@", url)
 
 
 def config_files() -> list[Path]:
@@ -31,7 +39,19 @@ def config_files() -> list[Path]:
         if not Path(named).exists():
             raise SettingsError(f"Settings file {named} is not there; make it, or unset TRAILHOUSE_CONFIG")
         return [Path(named)]
-    return [Path("~/.config/trailhouse/config.toml").expanduser(), Path("trailhouse.toml")]
+    usual = (Path("~/.config/trailhouse/config.toml").expanduser(), Path("trailhouse.toml"))
+    return [file for file in usual if _may_be_there(file)]
+
+
+def _may_be_there(file: Path) -> bool:
+    """Return False for a file in a directory that this user may not enter: to them it is not there."""
+    try:
+        file.stat()
+    except PermissionError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 class Settings(BaseSettings):
@@ -63,8 +83,9 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors()[0]
             name = "_".join(map(str, first["loc"])).upper()
+            value = "what is not shown" if "PASSWORD" in name else f"{first['input']!r:.200}"
             raise SettingsError(
-                f"Setting TRAILHOUSE_{name} is {first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
+                f"Setting TRAILHOUSE_{name} is {value}: {first['msg'].removeprefix('Value error, ')}"
             ) from None
         except (tomllib.TOMLDecodeError, OSError) as error:
             raise SettingsError(f"Settings file cannot be read ({error}); mend it, or set TRAILHOUSE_CONFIG") from error
