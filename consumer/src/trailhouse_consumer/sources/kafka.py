@@ -353,19 +353,18 @@ class KafkaSource:
         self._paused = crowded
 
     def _take(self, messages: list[Any]) -> None:
-        errors = list(map(Message.error, messages))
-        good = messages
-        if errors.count(None) != len(errors):
-            good = [message for message, error in zip(messages, errors, strict=True) if error is None]
+        # By identity: comparing the client's errors by == to what is none of them raises in an odd place.
+        errors = [
+            message for message, error in zip(messages, map(Message.error, messages), strict=True) if error is not None
+        ]
+        good = messages if not errors else [message for message in messages if message.error() is None]
         for key, run in _runs(good):
             buffer = self._buffers.get(key)
             if buffer is None or buffer.stuck:
                 continue
             buffer.add(run, sum(map(len, run)))
-        if good is not messages:
-            for message, error in zip(messages, errors, strict=True):
-                if error is not None:
-                    self._on_error_message(message)
+        for message in errors:
+            self._on_error_message(message)
 
     def _on_error_message(self, message: Any) -> None:
         code = message.error().code()
