@@ -371,8 +371,9 @@ os._exit(0)
 @pytest.mark.parametrize("writer", ["gone", "there", "killed"])
 def test_the_right_to_read_the_control_directory_is_enough(home: Path, tmp_path: Path, writer: str) -> None:
     """Training processes need none to write there, whether or not a writer has the spool open or died with it open."""
-    for directory in (home, *home.parents[:2]):
-        directory.chmod(0o755)
+    for directory in (home, *home.parents):
+        if directory.stat().st_uid == os.getuid() and not directory.stat().st_mode & stat.S_IXOTH:
+            directory.chmod(0o755)
     spool_of_child = tmp_path / "spool-of-child"
     spool_of_child.mkdir()
     path = write(home, {})
