@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from trailhouse_schemas.errors import RegistryUnavailableError, UnknownSchemaError
+from trailhouse_schemas.settings import without_password
 from trailhouse_schemas.versions import SchemaVersion, fingerprint_of, versions
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Registry:
     def __init__(self, url: str) -> None:
         """Remember the URL; nothing is asked yet."""
         self.url = url
+        self._shown = without_password(url)
         self._ids: dict[bytes, int] = {}
         self._schemas: dict[int, dict[str, Any]] = {}
 
@@ -64,7 +66,7 @@ class Registry:
             subject = subject_of(version.event_type)
             unknown = (
                 f"Version {version.version} of schema {version.event_type.name} is not registered under {subject} "
-                f"at {self.url}; run 'trailhouse schemas register'"
+                f"at {self._shown}; run 'trailhouse schemas register'"
             )
             found = self._ask(lambda c: c.lookup_schema(subject, Schema(version.text, "AVRO")), unknown)
             self._ids[version.fingerprint] = int(found.schema_id)
@@ -78,7 +80,9 @@ class Registry:
             RegistryUnavailableError: the registry does not answer.
         """
         if registry_id not in self._schemas:
-            unknown = f"Schema id {registry_id} is not known to the registry at {self.url}; register the schema there"
+            unknown = (
+                f"Schema id {registry_id} is not known to the registry at {self._shown}; register the schema there"
+            )
             found = self._ask(lambda c: c.get_schema(registry_id), unknown)
             if (found.schema_type or "AVRO") != "AVRO":
                 raise UnknownSchemaError(f"Schema id {registry_id} is of type {found.schema_type}; expected AVRO")
@@ -154,9 +158,9 @@ class Registry:
             if error.error_code in _NOT_FOUND:
                 raise UnknownSchemaError(unknown) from error
             raise RegistryUnavailableError(
-                f"Registry {self.url} answers {error.http_status_code} ({error.error_message}); see its log"
+                f"Registry {self._shown} answers {error.http_status_code} ({error.error_message}); see its log"
             ) from error
         except Exception as error:
             raise RegistryUnavailableError(
-                f"Registry {self.url} does not answer ({error}); start it, or set TRAILHOUSE_REGISTRY"
+                f"Registry {self._shown} does not answer ({error}); start it, or set TRAILHOUSE_REGISTRY"
             ) from error

@@ -38,6 +38,8 @@ def config_files() -> list[Path]:
     if named:
         if not Path(named).exists():
             raise SettingsError(f"Settings file {named} is not there; make it, or unset TRAILHOUSE_CONFIG")
+        if Path(named).is_dir():
+            raise SettingsError(f"Settings file {named} is a directory; name a file in it with TRAILHOUSE_CONFIG")
         return [Path(named)]
     usual = (Path("~/.config/trailhouse/config.toml").expanduser(), Path("trailhouse.toml"))
     return [file for file in usual if _may_be_there(file)]
@@ -87,7 +89,7 @@ class Settings(BaseSettings):
             raise SettingsError(
                 f"Setting TRAILHOUSE_{name} is {value}: {first['msg'].removeprefix('Value error, ')}"
             ) from None
-        except (tomllib.TOMLDecodeError, OSError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
             raise SettingsError(f"Settings file cannot be read ({error}); mend it, or set TRAILHOUSE_CONFIG") from error
 
     @field_validator("home", "spool", mode="after")

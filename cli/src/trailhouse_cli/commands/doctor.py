@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from trailhouse_cli.reporting import Column, Report, Section, format_options, print_report
 from trailhouse_schemas.errors import TrailhouseError
-from trailhouse_schemas.settings import Settings, config_files
+from trailhouse_schemas.settings import Settings, config_files, without_password
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +80,7 @@ def _shown(value: Any) -> str:
         return "(set, not shown)" if value.get_secret_value() else ""
     if isinstance(value, dict):
         return ", ".join(value)  # the values may be secrets
-    return "" if value is None else str(value)
+    return "" if value is None else without_password(str(value))
 
 
 def _checks(settings: Settings) -> list[dict[str, str]]:
@@ -149,4 +149,4 @@ def _registry(settings: Settings) -> str:
 
     there = Registry(settings.registry)
     have = sum(bool(there.registered(event_type)) for event_type in CATALOGUE.values())
-    return f"{settings.registry}: {have} of {len(CATALOGUE)} event types are registered"
+    return f"{without_password(settings.registry)}: {have} of {len(CATALOGUE)} event types are registered"
