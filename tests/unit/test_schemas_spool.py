@@ -222,3 +222,23 @@ def test_a_disk_that_fills_up_within_a_transaction_leaves_the_spool_fit_for_the_
     connection.execute("PRAGMA max_page_count = 100000")
     spool.append([event(0)])
     assert [e.sequence for e in spool.read()] == [0]
+
+
+def test_a_plan_keeps_the_number_of_its_tries(spool: Spool) -> None:
+    """What a record kills again and again is known by it."""
+    spool.append([event(0)])
+    plan = SpoolPlan("metrics_logged", 0, 0, 2)
+    spool.set_plan(plan)
+    assert (spool.plan("metrics_logged"), spool.plans()) == (plan, [plan])
+
+
+def test_a_spool_with_refused_events_stays_for_the_accounting(tmp_path: Path) -> None:
+    """However empty it is else: they are nowhere but here."""
+    with Spool.create(tmp_path, str(uuid.uuid4())) as writer:
+        writer.append([event(0)])
+        writer.refuse(0, "too large")
+        path = writer.path
+    with Spool.open(path) as spool:
+        assert spool.drainer_lock.acquire()
+        assert not spool.remove_if_finished()
+        assert [refused.sequence for refused in spool.refused()] == [0]
