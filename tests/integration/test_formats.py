@@ -142,7 +142,7 @@ def typed(warehouse: Warehouse, capsys: pytest.CaptureFixture[str], *arguments: 
     return said.out
 
 
-def as_text(value: Any) -> str:
+def as_text(value: Any) -> str:  # noqa: PLR0911 - one line a type
     """Return one text for a value, whichever format it comes from."""
     if value is None:
         return ""
