@@ -227,7 +227,7 @@ def test_odd_statements_are_noted(warehouse: Warehouse) -> None:
     insert_events(client, [read(2, "alice", "x")], principal="mallory", principal_source="spool_owner")
     notes = permissions.audit(client, until=at(5)).notes
     assert any("'stranger', never given" in note for note in notes)
-    assert any(note.startswith("1 uses were claimed by one principal") for note in notes)
+    assert any(note.startswith("1 use named a principal other than the one") for note in notes)
 
 
 def test_denials_of_what_was_permitted_are_noted(warehouse: Warehouse) -> None:
@@ -235,7 +235,7 @@ def test_denials_of_what_was_permitted_are_noted(warehouse: Warehouse) -> None:
     client = warehouse.client
     insert_events(client, [granted(0, "a", "alice", "read", "*"), decided(1, "deny", "alice", "dataset:x")])
     (note,) = permissions.audit(client, until=at(5)).notes
-    assert note.startswith("1 times was denied what was permitted")
+    assert note.startswith("denied although permitted: 1 use;")
 
 
 def test_a_word_that_is_not_understood_denies_all_from_then_on_until_it_is_revoked(warehouse: Warehouse) -> None:

@@ -7,16 +7,18 @@ and columns come out in every format; only the table for people formats numbers.
 from __future__ import annotations
 
 import csv
+import functools
 import html
 import json
 import math
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
 
@@ -24,7 +26,7 @@ from trailhouse_cli.errors import BadInputError
 from trailhouse_cli.times import MOMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     import pyarrow as pa
     from clickhouse_connect.driver.client import Client
@@ -105,14 +107,29 @@ def format_options(command: _Command) -> _Command:
 
 
 def period_options(command: _Command) -> _Command:
-    """Add `--since`, `--until` (moments in UTC or None) and `--project`."""
+    """Add `--since`, `--until` (moments in UTC or None) and `--project`; a period with nothing in it is refused.
+
+    Raises:
+        BadInputError: from the command, when `--since` is not before `--until`.
+    """
+
+    @functools.wraps(command)
+    def within(*args: Any, since: datetime | None, until: datetime | None, **options: Any) -> Any:
+        if since is not None and until is not None and since >= until:
+            raise BadInputError(
+                f"Period from --since {since:%Y-%m-%d %H:%M:%S} to --until {until:%Y-%m-%d %H:%M:%S} (UTC) is empty; "
+                "name a --since that is before --until"
+            )
+        return command(*args, since=since, until=until, **options)
+
+    ranged = cast("_Command", within)
     for option in (
         click.option("--project", help="Only this project."),
         click.option("--until", type=MOMENT, help="End of the period, excluded: 2026-01-31, 24h (ago), now."),
         click.option("--since", type=MOMENT, help="Begin of the period, included: 2026-01-31, 7d (ago), today."),
     ):
-        command = option(command)
-    return command
+        ranged = option(ranged)
+    return ranged
 
 
 def warehouse_option(command: _Command) -> _Command:
@@ -140,11 +157,12 @@ def open_warehouse(url: str | None) -> Client:
 
 
 def console(*, stderr: bool = False) -> Any:
-    """Return the console to print to: as wide as the terminal, or 120 columns where there is none."""
+    """Return the console to print to: as wide as the terminal or as COLUMNS says, or 120 columns where none does."""
     from rich.console import Console  # noqa: PLC0415 - slow to import
 
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else 120, highlight=False, emoji=False)
+    known = stream.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    return Console(stderr=stderr, width=None if known else 120, highlight=False, emoji=False)
 
 
 def print_report(
@@ -206,7 +224,7 @@ def _render_tables(report: Report, sections: Sequence[Section], to: Any, table_c
     from rich.text import Text  # noqa: PLC0415
 
     to.print(f"[bold]{escape(report.title)}[/bold]")
-    for name, value in report.facts.items():
+    for name, value in _known_facts(report):
         to.print(f"{escape(name.replace('_', ' '))}: [bold]{escape(_show(value))}[/bold]")
     for section in sections:
         columns = _columns(section)
@@ -217,7 +235,11 @@ def _render_tables(report: Report, sections: Sequence[Section], to: Any, table_c
             continue
         table = table_class(box=None, show_footer=section.totals is not None, pad_edge=False, header_style="bold dim")
         rows = [[_shown(c, row[c.name]) for c in columns] for row in section.table.to_pylist()]
-        folded = _folded([c.title for c in columns], rows, to.width)
+        moments = {place for place, column in enumerate(columns) if _is_moment(section.table, column.name)}
+        folded = _folded([c.title for c in columns], rows, to.width, moments)
+        if folded is None:
+            _render_records(columns, rows, to)
+            continue
         for place, column in enumerate(columns):
             total = (section.totals or {}).get(column.name)
             table.add_column(
@@ -237,19 +259,49 @@ def _render_tables(report: Report, sections: Sequence[Section], to: Any, table_c
         to.print(Text(f"* {note}"))
 
 
-def _folded(titles: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> set[int]:
-    """Return the places of the columns to fold, so that all fit into `width`: the widest texts first, then ids."""
-    natural = [max(len(title), *(len(row[place]) for row in rows)) for place, title in enumerate(titles)]
+def _known_facts(report: Report) -> list[tuple[str, Any]]:
+    """Return the facts that are worth a line for people: the others are only told to programs."""
+    return [(name, value) for name, value in report.facts.items() if value is not None]
+
+
+def _render_records(columns: Sequence[Column], rows: Sequence[Sequence[str]], to: Any) -> None:
+    """Print a table that does not fit as a block of lines for each row, as nothing may be cut off."""
+    from rich.text import Text  # noqa: PLC0415
+
+    width = max(len(column.title) for column in columns)
+    for row in rows:
+        for column, text in zip(columns, row, strict=True):
+            to.print(Text(f"{column.title:{width}}  {text}"), soft_wrap=True)
+        to.print()
+
+
+def _folded(
+    titles: Sequence[str], rows: Sequence[Sequence[str]], width: int, moments: Collection[int]
+) -> set[int] | None:
+    """Return the places of the columns to fold, so that all fit into `width`; None when they cannot.
+
+    The widest texts go first, then moments, and what people copy, such as ids, last.
+    """
+    natural = [
+        max(len(line) for text in (title, *(row[place] for row in rows)) for line in (text.splitlines() or [""]))
+        for place, title in enumerate(titles)
+    ]
     text = [any(" " in row[place] for row in rows) for place in range(len(titles))]
     excess = sum(natural) + 2 * (len(natural) - 1) - width
     folded: set[int] = set()
-    for place in sorted(range(len(titles)), key=lambda p: (text[p], natural[p]), reverse=True):
+    for place in sorted(range(len(titles)), key=lambda p: (text[p], p not in moments, natural[p]), reverse=True):
         if excess <= 0:
             break
         if natural[place] > _FOLDED_CHARACTERS:
             folded.add(place)
             excess -= natural[place] - _FOLDED_CHARACTERS
-    return folded
+    return folded if excess <= 0 else None
+
+
+def _is_moment(table: pa.Table, name: str) -> bool:
+    from pyarrow import types  # noqa: PLC0415
+
+    return bool(types.is_timestamp(table.schema.field(name).type))
 
 
 def _is_number(table: pa.Table, name: str) -> bool:
@@ -361,7 +413,7 @@ def _as_html(report: Report, sections: Sequence[Section]) -> str:
         "<meta name=viewport content='width=device-width,initial-scale=1'>",
         f"<title>{html.escape(report.title)}</title><style>{_STYLE}</style><h1>{html.escape(report.title)}</h1>",
     ]
-    for name, value in report.facts.items():
+    for name, value in _known_facts(report):
         parts.append(f"<p>{html.escape(name.replace('_', ' '))}: <strong>{html.escape(_show(value))}</strong></p>")
     for section in sections:
         parts.append(f"<h2>{html.escape(section.title)}</h2>")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from trailhouse_schemas.policy import Decision
 
 __all__ = [
+    "ControlUnavailableError",
     "ForwarderError",
     "GrantError",
     "InvalidEventError",
@@ -34,6 +35,10 @@ class InvalidRunError(ProducerError, ValueError):
 
 class InvalidEventError(ProducerError, ValueError):
     """The fields given do not make an event of this type; the text names the first field that is wrong."""
+
+
+class ControlUnavailableError(ProducerError):
+    """Control facts (prices, permissions, …) cannot be written from here."""
 
 
 class ForwarderError(ProducerError):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from trailhouse.access import current_settings, forget_grants
 from trailhouse.api import emit
+from trailhouse.control import require_writable
 from trailhouse.errors import GrantError, PolicyUnavailableError, PolicyUnknownError
 from trailhouse.policy_sources import source_of
 from trailhouse.recorder import new_id
@@ -59,6 +60,7 @@ def grant(
     Raises:
         GrantError: it is not a grant that can be given, or it could not be written in time.
         PolicyUnavailableError: Kafka does not answer; nothing was written.
+        ControlUnavailableError: the directory of control facts cannot be written; nothing was.
     """
     wanted = [actions] if isinstance(actions, str) else list(actions)
     _refuse_nonsense(grantee, wanted, resource, effect, expires_at)
@@ -87,6 +89,7 @@ def revoke(grant_id: str, *, reason: str = "", requested_by: str = "", approved_
 
     Raises:
         GrantError: no such grant is known, it was revoked before, or the revocation could not be written in time.
+        ControlUnavailableError: the directory of control facts cannot be written; nothing was.
         PolicyUnknownError: the grants cannot be read.
     """
     known = _latest(source_of(current_settings()).read(), grant_id)
@@ -138,6 +141,7 @@ def _refuse_silence(settings: ProducerSettings) -> None:
 def _state(grant_id: str, change: str, **fields: Any) -> None:
     """Publish one statement, and wait until it can be read."""
     settings = current_settings()
+    require_writable(settings)
     emit(PermissionChanged, grant_id=grant_id, change=change, **fields)
     source = source_of(settings)
     deadline = time.monotonic() + settings.finish_timeout_seconds

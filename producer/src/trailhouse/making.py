@@ -53,5 +53,6 @@ def make_record(event: type[Event] | Event, fields: Mapping[str, Any], context: 
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         value = "missing" if first["type"] == "missing" else f"{first['input']!r:.200}"
-        raise InvalidEventError(f"Field {where} of {event.__name__} is {value}: {first['msg']}") from None
+        why = first["msg"].removeprefix("Value error, ")
+        raise InvalidEventError(f"Field {where} of {event.__name__} is {value}: {why}") from None
     return Record(event_type.name, made.model_dump())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+
+from trailhouse_analytics.errors import DriftInputError
 
 __all__ = ["DEFAULT_ALPHA", "DEFAULT_MINIMUM", "Thresholds"]
 
@@ -35,3 +37,10 @@ class Thresholds:
     cohens_h: float | None = 0.2
     #: Values a side, missing ones left out (for the test of missing values: rows), below which nothing is concluded.
     minimum: int = DEFAULT_MINIMUM
+
+    def __post_init__(self) -> None:
+        """Refuse what is no size; raises `DriftInputError`."""
+        for field in fields(self):
+            size = getattr(self, field.name)
+            if size is not None and not size >= 0:
+                raise DriftInputError(f"Threshold {field.name}={size} is no size; give 0 or more, or None for off")

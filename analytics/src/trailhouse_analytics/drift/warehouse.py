@@ -163,6 +163,8 @@ def _one(dataset_id: str, what: str, have: Sequence[str], asked: str | None) -> 
     if asked is not None:
         if asked in have:
             return asked
+        if not any(have):
+            raise DriftInputError(f"Dataset {dataset_id!r} has no {what}s; leave {asked!r} out")
         raise DriftInputError(f"Dataset {dataset_id!r} has no {what} {asked!r}; it has {wording.listed(sorted(have))}")
     if "" in have:
         return ""

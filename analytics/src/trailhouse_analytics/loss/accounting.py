@@ -102,7 +102,10 @@ def verify(
         totals=total(accounts),
         accounts=accounts,
         as_of=as_of,
-        notes=tuple(_notes(client, [] if everything else [contents[p] for p in unasked])),
+        notes=(
+            *(content.unreadable for content in contents.values() if content.unreadable),
+            *_notes(client, [] if everything else [contents[p] for p in unasked]),
+        ),
     )
 
 

@@ -36,6 +36,8 @@ def who_can(policy: Policy, action: str, resource: str, others: Iterable[str] = 
     for what, value in (("Action", action), ("Resource", resource)):
         if not value or "*" in value:
             raise AnalyticsError(f"{what} {value!r} is not one; ask about one, such as read dataset:emea/sales")
+    if ":" not in resource:
+        raise AnalyticsError(f"Resource {resource!r} has no kind; write kind:name, such as dataset:emea/sales")
     candidates = dict.fromkeys([*map(str, policy.principals()), *others])
     decisions = (policy.decide(name, action, resource) for name in sorted(candidates))
     return table_of(

@@ -117,9 +117,16 @@ def _notes(ledger: Ledger, policy: Policy, uses: Sequence[Use]) -> Iterator[str]
     refused = sum(use.times for use in uses if not use.happened and use.permission)
     if refused:
         yield (
-            f"{refused} times was denied what was permitted: the grants could not be known, or were read before they "
+            f"denied although permitted: {_uses(refused)}; the grants could not be known, or were read before they "
             "were given; see the reasons in 'trailhouse audit denials'"
         )
     strangers = sum(use.claims_not_borne_out for use in uses)
     if strangers:
-        yield f"{strangers} uses were claimed by one principal and came verifiably from another"
+        yield (
+            f"{_uses(strangers)} named a principal other than the one that could be verified (such as the owner of the "
+            "spool): the names of these are claims"
+        )
+
+
+def _uses(count: int) -> str:
+    return f"{count:,} {'use' if count == 1 else 'uses'}"

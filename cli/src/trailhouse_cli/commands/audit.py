@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command", "report_of"]
 
+_HEADING: Final = "Audit (times in UTC)"
 _FINDINGS_EXIT_CODE: Final = 1
 _SHORT_ID: Final = 8
 _SECONDS: Final = {"d": 86_400, "h": 3_600, "m": 60}
@@ -43,6 +45,10 @@ def _duration(value: timedelta) -> str:
 
 def _count(value: list[str]) -> str:
     return str(len(value))
+
+
+def _below(value: list[str]) -> str:
+    return "\n".join(value)
 
 
 def _way(value: list[str]) -> str:
@@ -128,17 +134,17 @@ _TITLES: Final[dict[str, tuple[str, str, tuple[Column, ...]]]] = {
             Column("through", "through", _way),
             Column("but_denied", "but denied"),
             Column("expires_at", "until"),
-            Column("grant_ids", "grants"),
+            Column("grant_ids", "grants", _below),
         ),
     ),
     "who_can": (
         "Who can",
-        "nobody",
+        "nobody: no grant in force allows it",
         (
             Column("principal", "who"),
             Column("through", "how"),
             Column("expires_at", "until"),
-            Column("grant_ids", "grants"),
+            Column("grant_ids", "grants", _below),
         ),
     ),
 }
@@ -153,18 +159,18 @@ def _section(answer: AuditTable) -> Section:
 def report_of(found: AuditReport, names: tuple[str, ...] = _FINDINGS) -> Report:
     """Return what is printed of an audit: its facts, the tables of these names, and what is odd."""
     facts: dict[str, Any] = {
-        "as_of": found.as_of,
-        "since": found.since,
-        "until": found.until,
-        "grants_in_force": len(found.policy.grants),
-        "users_and_services": len(found.policy.principals()),
-        "policy_digest": found.policy.digest,
         "done_without_permission": sum(row["times"] for row in found.unauthorised.to_rows()),
         "done_after_its_end": sum(row["times"] for row in found.after_end.to_rows()),
         "denied": len(found.denials),
         f"grants_unused_for_{found.unused_days}_days": len(found.unused),
+        "since": found.since,
+        "until": found.until,
+        "as_of": found.as_of,
+        "grants_in_force": len(found.policy.grants),
+        "users_and_services": len(found.policy.principals()),
+        "policy_digest": found.policy.digest,
     }
-    return Report("Audit", [_section(getattr(found, name)) for name in names], facts, found.notes)
+    return Report(_HEADING, [_section(getattr(found, name)) for name in names], facts, found.notes)
 
 
 def _as_of_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -267,9 +273,11 @@ def _permissions(principal: str, as_of: datetime | None, warehouse: str | None, 
     from trailhouse_analytics.permissions import effective_permissions  # noqa: PLC0415 - slow to import
 
     policy = _policy(warehouse, as_of)
-    table = effective_permissions(policy, principal)
+    found = _section(effective_permissions(policy, principal))
+    if principal:
+        found = replace(found, title=f"What {principal} may do", empty="nothing: no grant in force reaches this name")
     facts = {"as_of": policy.moment, "policy_digest": policy.digest}
-    print_report(Report("Audit", [_section(table)], facts, _doubts(policy)), **printing)
+    print_report(Report(_HEADING, [found], facts, _doubts(policy)), **printing)
 
 
 @command.command("who-can")
@@ -285,7 +293,7 @@ def who_can(*, action: str, resource: str, as_of: datetime | None, warehouse: st
     policy = _policy(warehouse, as_of)
     table = analytics.who_can(policy, action, resource)
     facts = {"as_of": policy.moment, "action": action, "resource": resource, "policy_digest": policy.digest}
-    print_report(Report("Audit", [_section(table)], facts, _doubts(policy)), **printing)
+    print_report(Report(_HEADING, [_section(table)], facts, _doubts(policy)), **printing)
 
 
 def _policy(warehouse: str | None, as_of: datetime | None) -> Any:

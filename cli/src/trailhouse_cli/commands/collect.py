@@ -21,7 +21,7 @@ __all__ = ["command"]
     "--spool",
     "spools",
     multiple=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Directory of spools, several times where there are several [default: this machine's].",
 )
 @click.option("--migrate", "migrate_first", is_flag=True, help="Bring a server's warehouse to this version first.")

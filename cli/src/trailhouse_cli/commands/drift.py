@@ -32,6 +32,7 @@ __all__ = ["EXIT_CODES", "command", "parse_side"]
 #: Exit code by verdict; 2 is bad input, as everywhere.
 EXIT_CODES: Final = {"no drift": 0, "drift": 1, "cannot tell": 3}
 
+_ROLES: Final = ("feature", "target", "weight", "id", "prediction")
 _SIDE: Final = re.compile(r"(?P<id>[^@]+?)(?:@(?P<at>.*?))?(?::(?P<split>[^\W\d][^:/@]*))?", re.DOTALL)
 
 
@@ -89,7 +90,7 @@ def command(
         thresholds=limits,
         columns=columns,
         exclude=exclude,
-        roles=dict(_pairs(roles, "--role")),
+        roles=_roles(roles),
         seed=seed,
     )
     print_report(_report(found), format_=format_, output=output, section=section)
@@ -104,6 +105,8 @@ def parse_side(text: str, now: datetime) -> Path | dict[str, Any]:
     """
     from trailhouse_analytics.drift import FILE_SUFFIXES  # noqa: PLC0415 - SciPy is slow to import
 
+    if not text.strip():
+        raise BadInputError("An empty name is no side of a comparison; name a file, or DATASET in the warehouse")
     path = Path(text).expanduser()
     if path.exists() or text.lower().endswith(FILE_SUFFIXES) or text.startswith((".", "/", "~")):
         return path
@@ -158,6 +161,14 @@ def _pairs(texts: Iterable[str], option: str) -> Iterable[tuple[str, str]]:
         if not equals or not name:
             raise BadInputError(f"{option} {text!r} is not of the form NAME=VALUE")
         yield name, value
+
+
+def _roles(texts: Iterable[str]) -> dict[str, str]:
+    roles = dict(_pairs(texts, "--role"))
+    for name, role in roles.items():
+        if role not in _ROLES:
+            raise BadInputError(f"--role {name}={role} is no role; there are {', '.join(_ROLES)}")
+    return roles
 
 
 def _thresholds(defaults: Thresholds, texts: Iterable[str], minimum: int | None) -> Thresholds:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from trailhouse_cli.broker import require_answer
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["command"]
 
 _PAUSE_SECONDS: Final = 0.5
-_ANSWER_SECONDS: Final = 10.0
 
 
 @click.command()
@@ -60,8 +61,8 @@ def command(
             raise ForwarderError(f"Spool directory {directory} is not there; give another --spool")
     directories = spools or (settings.spool_directory, settings.control_directory)
     if once or until_empty:
-        _require_answer(settings.kafka)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+        require_answer(settings.kafka)
+    _show_own_log()
     deadline = None if timeout is None else time.monotonic() + timeout
     should_stop = _stop_on_signals(deadline)
     forwarder = Forwarder(publisher_of(settings.kafka), registry_of(settings))
@@ -80,6 +81,14 @@ def command(
         raise SystemExit(1)
 
 
+def _show_own_log() -> None:
+    """Show what the forwarder says, on the standard error; what libraries say of every request is not for people."""
+    log = logging.getLogger("trailhouse")
+    log.setLevel(logging.INFO)
+    if not log.handlers:
+        log.addHandler(logging.StreamHandler())
+
+
 def _stop_on_signals(deadline: float | None) -> Callable[[], bool]:
     told: list[int] = []
 
@@ -95,17 +104,3 @@ def _pause(should_stop: Callable[[], bool]) -> None:
     until = time.monotonic() + _PAUSE_SECONDS
     while time.monotonic() < until and not should_stop():
         time.sleep(0.05)
-
-
-def _require_answer(bootstrap_servers: str) -> None:
-    from confluent_kafka import KafkaException  # noqa: PLC0415 - slow to import
-    from confluent_kafka.admin import AdminClient  # noqa: PLC0415
-
-    from trailhouse.errors import ForwarderError  # noqa: PLC0415
-
-    try:
-        AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0}).list_topics(timeout=_ANSWER_SECONDS)
-    except KafkaException as error:
-        raise ForwarderError(
-            f"Kafka at {bootstrap_servers} does not answer ({error.args[0].str()}); start it, or set TRAILHOUSE_KAFKA"
-        ) from error

@@ -67,7 +67,7 @@ def command(
     try:
         expires_at = None if expires is None else parse_expiry(expires, datetime.now(UTC))
     except ValueError as error:
-        raise BadInputError(str(error)) from None
+        raise BadInputError(f"Expiry {str(error).replace('(ago)', '(from now)')}") from None
     from trailhouse.api import finish_all  # noqa: PLC0415 - only when it is run
     from trailhouse.grants import grant  # noqa: PLC0415
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from trailhouse_cli.broker import require_answer
 from trailhouse_cli.errors import BadInputError
 from trailhouse_cli.reporting import (
     Column,
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from trailhouse_analytics.accounting import Price
 
 __all__ = ["command"]
+
+_CURRENCY_LETTERS: Final = 3
 
 
 @click.group()
@@ -74,6 +77,8 @@ def set_(
     Of several items that fit a resource, the one that names more of pool, model and capacity type holds. The same SKU
     and moment again corrects what was set before.
     """
+    if not (len(currency) == _CURRENCY_LETTERS and currency.isascii() and currency.isalpha()):
+        raise BadInputError(f"Currency {currency!r} is none; write the three letters of ISO 4217, such as EUR")
     _emit(
         sku_id=sku,
         pool=pool,
@@ -152,13 +157,15 @@ def list_(
     )
     shown = [
         Column("sku", "sku"),
+        Column("resource", "resource"),
         *(
             Column(name, name.replace("_", " "), show=lambda value: value or "any")
-            for name in ("resource", "model", "pool", "capacity_type")
+            for name in ("model", "pool", "capacity_type")
+            if any(row[name] for row in rows)
         ),
         Column("unit_price", "price", show=lambda value: f"{value.normalize():,f}", style="bold"),
         Column("currency", ""),
-        Column("pricing_unit", "per", show=lambda value: value.removeprefix("unit_")),
+        Column("pricing_unit", "per", show=lambda value: value.replace("_", " and ")),
         Column("valid_from", "from (UTC)", show=_moment),
         Column("valid_until", "until (UTC)", show=_moment),
         Column("set_by", "set by"),
@@ -228,7 +235,13 @@ def _restated(price: Price) -> dict[str, Any]:
 
 def _emit(**fields: Any) -> None:
     import trailhouse  # noqa: PLC0415 - only who emits
+    from trailhouse.control import require_writable  # noqa: PLC0415
+    from trailhouse.settings import ProducerSettings  # noqa: PLC0415
     from trailhouse_schemas.events import PriceSet  # noqa: PLC0415 - slow to import
 
+    settings = ProducerSettings.read()
+    require_writable(settings)
+    if settings.kafka:
+        require_answer(settings.kafka)
     trailhouse.emit(PriceSet, **fields)
     trailhouse.finish_all()

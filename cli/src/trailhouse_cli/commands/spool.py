@@ -75,11 +75,12 @@ def list_spools(spools: tuple[Path, ...], format_: str, output: Path | None, sec
         Column("refused", "refused"),
         Column("plans", "open plans"),
         Column("size_bytes", "bytes"),
-        Column("oldest_at", "oldest event"),
+        Column("oldest_at", "oldest event (UTC)"),
         Column("retained", "kept"),
     ]
     title = f"Spools in {', '.join(map(str, directories))}"
-    totals = {name: sum(row[name] for row in rows) for name in ("waiting", "refused", "size_bytes")}
+    totals: dict[str, Any] = {name: sum(row[name] for row in rows) for name in ("waiting", "refused", "size_bytes")}
+    totals["producer_id"] = f"{len(rows):,} {'spool' if len(rows) == 1 else 'spools'}"
     report = Report(title, [Section("spools", "", table, shown, totals=totals, empty="no spools")], notes=notes)
     print_report(report, format_=format_, output=output, section=section)
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _EXIT_UNSOUND: Final = 1
+#: Numbers that are shown even where they are 0.
+_ALWAYS: Final = ("emitted", "landed", "lost", "doubled")
 #: Rows that people are shown; other formats have them all.
 _SHOWN: Final = 12
 
@@ -38,7 +40,7 @@ _SHOWN: Final = 12
     "--spool",
     "spools",
     multiple=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Directory of spools that may still hold events [default: those of the settings]; can be repeated.",
 )
 @click.option(
@@ -100,19 +102,23 @@ def _report(accounting: Accounting, *, show_all: bool, whole: bool) -> Report:
     if not whole and not show_all and len(accounts) > _SHOWN:
         odd = [account for account in accounts if account.verdict is not Verdict.COMPLETE]
         accounts = tuple(sorted(odd, key=lambda a: list(Verdict).index(a.verdict))[:_SHOWN])
-        notes.append(f"{totals.producers - len(accounts):,} more producers with '--all'")
+        notes.append(f"{_counted(totals.producers - len(accounts), 'more producer')} with '--all'")
     if not whole and not show_all and len(findings) > _SHOWN:
-        notes.append(f"{len(findings) - _SHOWN:,} more stretches with '--all'")
+        notes.append(f"{_counted(len(findings) - _SHOWN, 'more stretch', 'es')} with '--all'")
         findings = findings[:_SHOWN]
     if totals.ends_unknown:
         notes.append(
-            f"{totals.ends_unknown:,} producers never said their end: what each formed in its last flush interval, "
-            "and did not write, is not known of"
+            f"{_counted(totals.ends_unknown, 'producer')} never said their end: what each formed in its last flush "
+            "interval, and did not write, is not known of"
         )
-    numbers = ("emitted", "landed", "dead_letters", "waiting", "refused", "dropped", "lost", "doubled")
+    numbers = [
+        name
+        for name in ("emitted", "landed", "dead_letters", "waiting", "refused", "dropped", "lost", "doubled")
+        if name in _ALWAYS or getattr(totals, name)
+    ]
     return Report(
-        title=f"{totals.lost:,} lost, {totals.doubled:,} doubled of {totals.emitted:,} events "
-        f"of {totals.producers:,} producers",
+        title=f"{totals.lost:,} lost, {totals.doubled:,} doubled of {_counted(totals.emitted, 'event')} "
+        f"of {_counted(totals.producers, 'producer')}",
         facts={"verdict": accounting.verdict.value},
         sections=(
             Section(
@@ -141,5 +147,9 @@ def _report(accounting: Accounting, *, show_all: bool, whole: bool) -> Report:
     )
 
 
+def _counted(count: int, what: str, ending: str = "s") -> str:
+    return f"{count:,} {what}{'' if count == 1 else ending}"
+
+
 def _shortened(run_id: str) -> str:
-    return f"{run_id[:13]}…" if len(run_id) > 14 else run_id  # noqa: PLR2004 - a UUID's first two groups
+    return f"…{run_id[-12:]}" if len(run_id) > 14 else run_id  # noqa: PLR2004 - runs of a sweep begin alike

@@ -41,6 +41,9 @@ _SETTINGS: Final[dict[str, Any]] = {
     "session_timezone": "UTC",
 }
 
+#: Some of which is in a directory once the engine has had it open, however soon it was killed.
+_ENGINES_OWN: Final = {"metadata", "store", "status"}
+
 #: chDB allows several clients of one directory in one process, and none of another process. Opening takes this lock
 #: because the engine itself reports a directory that is locked only on the standard error.
 _opening = threading.Lock()
@@ -73,7 +76,12 @@ class WarehouseUrl:
 
 def parse_url(url: str) -> WarehouseUrl:
     """Return the parts of a warehouse's URL; raises `WarehouseError` when it is none."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise WarehouseError(
+            "Warehouse is no URL; write chdb://DIRECTORY or clickhouse://user@host:8123/database"
+        ) from None
     query = parse_qs(parts.query)
     if parts.scheme == "chdb":
         location = unquote(parts.netloc + parts.path)
@@ -85,7 +93,9 @@ def parse_url(url: str) -> WarehouseUrl:
         try:
             port = parts.port or _DEFAULT_PORTS[parts.scheme]
         except ValueError:
-            raise WarehouseError(f"Warehouse {parts.scheme}://{parts.hostname} has a port that is no number") from None
+            raise WarehouseError(
+                f"Warehouse {parts.scheme}://{parts.hostname} has a port that is no number; write host:8123"
+            ) from None
         if not parts.hostname:
             raise WarehouseError(f"Warehouse {url!r} names no host; write {parts.scheme}://user@host:{port}/database")
         found = WarehouseUrl(
@@ -141,15 +151,16 @@ def connect(url: str | WarehouseUrl, *, password: str = "", create: bool = False
 def _open_embedded(where: WarehouseUrl, *, create: bool) -> Client:
     directory = where.directory
     assert directory is not None  # noqa: S101 - what `embedded` means
-    if not create and not (directory / "metadata").is_dir():
-        raise WarehouseUnavailableError(f"Warehouse {where} is not there; run 'trailhouse migrate' to make it")
+    _require_directory(where, directory, create=create)
     import clickhouse_connect  # noqa: PLC0415 - slow, and only who opens a warehouse needs it
     from clickhouse_connect.driver.exceptions import Error  # noqa: PLC0415
 
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise WarehouseUnavailableError(f"Warehouse {where} cannot be made ({error}); choose another place") from error
+        raise WarehouseUnavailableError(
+            f"Warehouse {where} cannot be made ({error.strerror}); choose another place"
+        ) from error
     if not os.access(directory, os.W_OK):
         raise WarehouseUnavailableError(f"Warehouse {where} cannot be written; ask the owner of the directory")
     with _opening:
@@ -164,6 +175,28 @@ def _open_embedded(where: WarehouseUrl, *, create: bool) -> Client:
             raise WarehouseUnavailableError(f"Warehouse {where} cannot be opened: {_first_line(error)}") from error
         _opened.add(resolved)
     return client
+
+
+def _require_directory(where: WarehouseUrl, directory: Path, *, create: bool) -> None:
+    """Refuse what is no warehouse, and to make one among files that are somebody's."""
+    try:
+        inside = {entry.name for entry in directory.iterdir()}
+    except FileNotFoundError:
+        inside = set()
+    except NotADirectoryError:
+        if not create or directory.exists():
+            raise WarehouseUnavailableError(f"Warehouse {where} is not a directory; choose another place") from None
+        inside = set()
+    except OSError as error:
+        raise WarehouseUnavailableError(
+            f"Warehouse {where} cannot be read ({error.strerror}); ask the owner of the directory"
+        ) from error
+    if "metadata" in inside:
+        return
+    if not create:
+        raise WarehouseUnavailableError(f"Warehouse {where} is not there; run 'trailhouse migrate' to make it")
+    if inside and not inside & _ENGINES_OWN:
+        raise WarehouseUnavailableError(f"Warehouse {where} cannot be made among other files; name an empty directory")
 
 
 def _open_server(where: WarehouseUrl, password: str) -> Client:
@@ -185,7 +218,7 @@ def _open_server(where: WarehouseUrl, password: str) -> Client:
         )
     except (Error, OSError) as error:
         raise WarehouseUnavailableError(
-            f"Warehouse {where} does not answer ({_first_line(error)}); start it, or set TRAILHOUSE_WAREHOUSE"
+            f"Warehouse {where} does not answer ({_cause(error)}); start it, or set TRAILHOUSE_WAREHOUSE"
         ) from error
 
 
@@ -201,6 +234,16 @@ def _is_locked(status: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def _cause(error: BaseException) -> str:
+    """Return what the operating system said, where it is behind the error: the libraries between say it at length."""
+    behind: BaseException | None = error
+    while behind is not None:
+        if isinstance(behind, OSError) and behind.strerror:
+            return behind.strerror
+        behind = behind.__cause__ or behind.__context__
+    return _first_line(error)
 
 
 def _first_line(error: BaseException) -> str:

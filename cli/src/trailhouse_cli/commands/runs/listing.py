@@ -66,15 +66,19 @@ def list_(
         runs = list_runs(client, where=conditions, sort=by, columns=shown, statuses=statuses, limit=limit, **chosen)
     finally:
         client.close()
-    print_report(_list_report(runs), format_=format_, output=output, section=section)
+    print_report(_list_report(runs, chosen["project"]), format_=format_, output=output, section=section)
 
 
-def _list_report(runs: RunList) -> Report:
+def _list_report(runs: RunList, project: str | None) -> Report:
     more = runs.matching - runs.table.num_rows
+    projects = set(runs.table.column("project").to_pylist())
+    several = len(projects) > 1 or (more > 0 and not project)
+    count = f"{runs.matching:,} {'run' if runs.matching == 1 else 'runs'}"
+    retried = any(attempts != 1 for attempts in runs.table.column("attempts").to_pylist())
     notes = [f"{more:,} more runs with '--limit'"] if more else []
     notes += runs.notes
     return Report(
-        title=f"{runs.matching:,} {'run' if runs.matching == 1 else 'runs'}",
+        title=count if several or not projects else f"{count} of project {projects.pop()}",
         sections=(
             Section(
                 name="runs",
@@ -83,11 +87,11 @@ def _list_report(runs: RunList) -> Report:
                 columns=(
                     Column("run_id", "run"),
                     Column("name", "name"),
-                    Column("project", "project"),
+                    *([Column("project", "project")] if several else []),
                     Column("status", "status"),
-                    Column("started_at", "started"),
+                    Column("started_at", "started (UTC)"),
                     Column("duration_seconds", "duration", show=duration),
-                    Column("attempts", "attempts"),
+                    *([Column("attempts", "attempts")] if retried else []),
                     Column("ranks", "ranks"),
                     *(Column(quantity.label, quantity.label) for quantity in runs.quantities),
                     *([Column("tags", "tags")] if any(runs.table.column("tags").to_pylist()) else []),
