@@ -248,6 +248,21 @@ def test_bad_facts_are_warned_about_and_not_raised(spool: Path, caplog: pytest.L
         assert text in caplog.text
 
 
+def test_tags_and_notes_are_attributes_of_the_run(spool: Path, tmp_path: Path) -> None:
+    """They may be changed later; where they are spooled to is where the run's other events are, or control facts'."""
+    with trailhouse.start_run(project="p") as run:
+        run.set_tag("stage", {"name": "review"}, reason="it is good")
+        run.set_tag("golden")
+        run.note("looks fine")
+    said = of_type([*read_spools(spool), *read_spools(tmp_path / "home" / "control")], "attribute_changed")
+    found = [(f["entity_kind"], f["entity_id"], f["attribute"], f["operation"], f["value"], f["reason"]) for f in said]
+    assert found == [
+        ("run", run.run_id, "stage", "set", '{"name":"review"}', "it is good"),
+        ("run", run.run_id, "golden", "set", "true", ""),
+        ("run", run.run_id, "note", "add", '"looks fine"', ""),
+    ]
+
+
 def test_an_allocation_lasts_until_it_is_released_or_the_run_ends(spool: Path) -> None:
     """Each is released once, with the reason of its end."""
     run = trailhouse.start_run()

@@ -66,6 +66,7 @@ def test_an_identity_reads_back_as_it_was_written(sequence: int, producer: uuid.
         (b"\x00\x01", "cut off after 2 bytes"),
         (b"{}", "begins with 7b7d"),
         (b"\xc3\x02abcdefghij", "begins with c302"),
+        (b"\x01\x00\x00\x00\x01rest", "begins with 0100"),
     ],
 )
 def test_what_has_no_header_is_refused_with_the_reason(value: bytes | None, said: str) -> None:
