@@ -112,9 +112,16 @@ class KafkaSource:
         return [buffer.partition for buffer in self._buffers.values()]
 
     def due(self) -> list[Partition]:
-        """Return the partitions that a range can be cut from, the fullest first; when memory is full, all of them."""
-        full = self.buffered_bytes >= self._bound
-        ready = [b for b in self._buffers.values() if b.is_due(self._limits) or (full and b.messages and not b.plan)]
+        """Return the partitions that a range can be cut from, the fullest first; when memory is full, all of them.
+
+        One that has all the memory it may have is among them: it is not to stand still until its messages are old.
+        """
+        enough = 0 if self.buffered_bytes >= self._bound else self._bound // 4
+        ready = [
+            b
+            for b in self._buffers.values()
+            if b.is_due(self._limits) or (b.messages and not b.plan and b.bytes >= enough)
+        ]
         return [buffer.partition for buffer in sorted(ready, key=lambda buffer: -buffer.bytes)]
 
     def open_plan(self, partition: Partition) -> Plan | None:
