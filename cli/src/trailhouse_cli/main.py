@@ -6,6 +6,7 @@ that does not answer, said in one line on the standard error; 130 interrupted.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -89,7 +90,25 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(EXIT_BAD_INPUT)
     except KeyboardInterrupt:
         sys.exit(_EXIT_INTERRUPTED)
-    except BrokenPipeError:
+    except SystemExit as ended:  # click ends with 1 when nobody reads any more, which says here that something is wrong
+        if getattr(ended.__context__, "errno", None) != errno.EPIPE:
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception as error:
+        said = _outside(error)
+        if said is None:
+            raise
+        click.echo(f"trailhouse: {' '.join(said.split())}", err=True)
+        sys.exit(EXIT_BAD_INPUT)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _outside(error: Exception) -> str | None:
+    """Return what to say of an error that a file or the warehouse's server made, not we; None for all others."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}; mend that, or name another place ('trailhouse doctor' shows all)"
+    driver = sys.modules.get("clickhouse_connect.driver.exceptions")
+    if driver is not None and isinstance(error, driver.Error):
+        return f"Warehouse refused or went away: {(str(error).splitlines() or [''])[0]:.300}; see 'trailhouse doctor'"
+    return None

@@ -88,9 +88,10 @@ def start_run(
 
     Raises:
         InvalidRunError: an argument is not what it may be.
-        SettingsError: a setting is not what it may be.
+        SettingsError: spool, kafka, project or principal is of a wrong type. What is wrong among the settings is
+            warned about, and goes by its default.
     """
-    settings = ProducerSettings.read(
+    settings = ProducerSettings.read_or_warn(
         spool=None if spool is None else Path(spool), kafka=kafka, project=project, principal=principal
     )
     if kind not in _KINDS:
@@ -159,10 +160,9 @@ def emit(event: type[Event] | Event, /, **fields: Any) -> None:
 
     Raises:
         InvalidEventError: the fields do not make an event of this type.
-        SettingsError: a setting is not what it may be.
     """
     run = current_run()
-    settings = ProducerSettings.read() if run is None else run.recorder.settings
+    settings = ProducerSettings.read_or_warn() if run is None else run.recorder.settings
     record = make_record(event, fields, _outside(settings) if run is None else run.context)
     control = CATALOGUE[record.event_type].control and not settings.kafka
     if run is not None and not control:

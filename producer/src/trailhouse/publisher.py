@@ -68,7 +68,7 @@ class Publisher:
                 try:
                     found = self._connected().list_topics(topic, timeout=_METADATA_SECONDS).topics[topic]
                 except KafkaException as error:
-                    self._tell(str(error.args[0]))
+                    self._tell(error.args[0].str())
                     return None
                 if found.error is not None or not found.partitions:
                     self._create(topic, str(found.error))

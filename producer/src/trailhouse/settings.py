@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+import tomllib
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from pydantic import Field, ValidationError
+
+from trailhouse.once import warn_once
+from trailhouse_schemas.errors import SettingsError
 from trailhouse_schemas.settings import Settings
 
+if TYPE_CHECKING:
+    from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
 __all__ = ["ProducerSettings"]
+
+_S = TypeVar("_S", bound=Settings)
 
 
 class ProducerSettings(Settings):
@@ -47,3 +57,53 @@ class ProducerSettings(Settings):
         description="Statements about permissions that cannot be read and are to be passed over, separated by spaces: "
         "PRODUCER_ID:SEQUENCE of a spool, PARTITION:OFFSET of the topic.",
     )
+
+    @classmethod
+    def read_or_warn(cls, **flags: object) -> Self:
+        """Read the settings for a training process, which is not to end for one that is wrong.
+
+        A setting that is not what it may be is warned about and left at its default; a file that cannot be read is
+        warned about and left out.
+
+        Raises:
+            SettingsError: one of `flags` is not what it may be.
+        """
+        try:
+            return cls.read(**flags)
+        except SettingsError as error:
+            given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
+            for source in (cls, _without_file(cls)):
+                try:
+                    found = source(**given | _defaults_of_wrong(source, given))
+                except ValidationError:
+                    raise error from None
+                except (SettingsError, tomllib.TOMLDecodeError, UnicodeDecodeError, OSError):
+                    continue
+                warn_once(f"{error}; going on without it")
+                return found
+            raise
+
+
+def _defaults_of_wrong(settings: type[Settings], given: dict[str, Any]) -> dict[str, Any]:
+    try:
+        settings(**given)
+    except ValidationError as error:
+        wrong = {str(one["loc"][0]) for one in error.errors()} - set(given)
+        return {name: settings.model_fields[name].get_default(call_default_factory=True) for name in wrong}
+    return {}
+
+
+def _without_file(settings: type[_S]) -> type[_S]:
+    class FromEnvironment(settings):  # type: ignore[valid-type, misc]
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's signature
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (init_settings, env_settings)
+
+    return FromEnvironment

@@ -173,10 +173,19 @@ def _same_file(descriptor: int, path: Path) -> bool:
 
 
 def spool_files(directory: Path) -> list[Path]:
-    """Return the spools in `directory`, the oldest first (names are UUIDv7); none when there is no directory."""
-    if not directory.is_dir():
-        return []
-    return sorted(file for file in directory.iterdir() if file.name.endswith(SPOOL_SUFFIX))
+    """Return the spools in `directory`, the oldest first (names are UUIDv7); none when there is no directory.
+
+    Raises:
+        SpoolError: this user may not look into the directory.
+    """
+    try:
+        if not directory.is_dir():
+            return []
+        return sorted(file for file in directory.iterdir() if file.name.endswith(SPOOL_SUFFIX))
+    except PermissionError as error:
+        raise SpoolError(
+            f"Spool directory {directory} cannot be read ({error.strerror}); ask its owner for that right"
+        ) from error
 
 
 class Spool:
