@@ -32,7 +32,7 @@ __all__ = ["command", "report_of"]
 _HEADING: Final = "Audit (times in UTC)"
 _FINDINGS_EXIT_CODE: Final = 1
 _SHORT_ID: Final = 8
-_SECONDS: Final = {"d": 86_400, "h": 3_600, "m": 60}
+_SECONDS: Final = {"d": 86_400, "h": 3_600, "min": 60}
 
 
 def _duration(value: timedelta) -> str:
