@@ -264,3 +264,24 @@ def test_a_partition_is_had_by_one_collector_at_a_time(new: Callable[..., Source
     found = the_partition(second)
     assert found == partition
     assert second.read(found).offsets.tolist()[0] == (10 if both == [first] else 0)
+
+
+@pytest.mark.kafka
+def test_a_plan_that_is_larger_than_the_memory_becomes_due(kafka: KafkaServer, topics: Topics) -> None:
+    """It can be landed only whole, so that its partition goes on being read."""
+    topics.create_catalogue(["metrics_logged"])
+    producer_id, value = new_producer_id(), b"x" * 100
+    publish(kafka.bootstrap_servers, "metrics_logged", [(producer_id, i, value) for i in range(40_000)])
+    how = CollectorSettings(group=f"sources-{producer_id}", memory_mib=16)
+    for tries in (1, 2):
+        source = KafkaSource(kafka.bootstrap_servers, how, Limits(seconds=3600))
+        partition = Partition(CATALOGUE["metrics_logged"].topic, "", 0)
+        if tries == 1:
+            until(source, lambda: bool(source.partitions()))  # noqa: B023 - called at once
+            (partition,) = (found for found in source.partitions() if found.number == 0)
+            source.commit_plan(partition, Plan(0, 39_999))
+        else:
+            partition = the_partition(source)
+            assert source.open_plan(partition) == Plan(0, 39_999)
+            assert len(source.read(partition)) == 40_000
+        source.close()

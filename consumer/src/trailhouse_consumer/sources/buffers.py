@@ -13,9 +13,15 @@ from trailhouse_consumer.sources import Messages
 from trailhouse_schemas.wire import IDENTITY_HEADER
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
+
     from trailhouse_consumer.sources import Limits, Partition, Plan
 
-__all__ = ["MESSAGE_OVERHEAD_BYTES", "Buffer"]
+__all__ = ["MESSAGE_OVERHEAD_BYTES", "Buffer", "Key", "crowded"]
+
+#: Topic and number of a partition.
+Key = tuple[str, int]
 
 #: What a message takes in memory beside its value.
 MESSAGE_OVERHEAD_BYTES: Final = 600
@@ -62,6 +68,11 @@ class Buffer:
             or time.monotonic() - self.since >= limits.seconds
         )
 
+    @property
+    def lacks_of_plan(self) -> bool:
+        """Whether messages of its plan are still to come: it cannot be landed before."""
+        return self.plan is not None and self.position <= self.plan.last
+
     def head(self, limits: Limits) -> Messages:
         """Return the messages of the plan, else as many as the limits allow, at least one if there is one."""
         if self.plan is not None:
@@ -89,6 +100,27 @@ class Buffer:
         dropped = messages[:keep]
         self.bytes -= sum(map(len, dropped)) + MESSAGE_OVERHEAD_BYTES * len(dropped)
         del messages[:keep]
+
+
+def crowded(buffers: Mapping[Key, Buffer], paused: AbstractSet[Key], bound: int) -> set[Key]:
+    """Return the partitions that nothing more is to be fetched of, given those that are paused and a bound in bytes.
+
+    A partition may have a quarter of the bound, and when all have the bound together none may have more; who is paused
+    waits until half of that is free. But a plan can be landed only whole: who lacks some of its own has no share, and
+    when memory is full one of them, the furthest, still goes on. So nothing stands still, and the bound is passed by
+    one range at most.
+    """
+    used = sum(buffer.bytes for buffer in buffers.values())
+    full = used >= bound or (len(paused) == len(buffers) and used >= bound // 2)
+    lacking = {key: buffer.bytes for key, buffer in buffers.items() if buffer.lacks_of_plan}
+    if full:
+        furthest = max(lacking, key=lambda key: (lacking[key], key), default=None)
+        return {key for key in buffers if key != furthest}
+    return {
+        key
+        for key, buffer in buffers.items()
+        if key not in lacking and buffer.bytes >= bound // (8 if key in paused else 4)
+    }
 
 
 def _identities(all_headers: list[Any]) -> list[bytes | None]:

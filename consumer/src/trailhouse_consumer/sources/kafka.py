@@ -30,7 +30,7 @@ from confluent_kafka.admin import AdminClient
 from trailhouse_consumer.errors import PartitionLostError, SourceUnavailableError
 from trailhouse_consumer.ranges import plan_from_metadata, plan_to_metadata, settled_metadata
 from trailhouse_consumer.sources import Gap, Limits, Messages, Partition, Plan
-from trailhouse_consumer.sources.buffers import Buffer
+from trailhouse_consumer.sources.buffers import Buffer, Key, crowded
 from trailhouse_schemas.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
@@ -60,8 +60,6 @@ _LOST: Final = frozenset(
     }
 )
 
-_Key = tuple[str, int]
-
 
 class KafkaSource:
     """The topics of the catalogue on one cluster."""
@@ -76,12 +74,12 @@ class KafkaSource:
         self._bound = how.memory_mib << 19
         self._consumer: Any = None
         self._admin: Any = None
-        self._buffers: dict[_Key, Buffer] = {}
+        self._buffers: dict[Key, Buffer] = {}
         self._gaps: list[Gap] = []
         self._subscribed: list[str] = []
         self._topics_at = 0.0
         self._joined = False
-        self._paused: set[_Key] = set()
+        self._paused: set[Key] = set()
         self._down = False
         self._committing: threading.Thread | None = None
         self._log = structlog.get_logger("trailhouse.collector")
@@ -345,19 +343,13 @@ class KafkaSource:
     # Messages ----------------------------------------------------------------------------------------------------
 
     def _throttle(self) -> None:
-        """Stop fetching where memory is full, also where one partition alone has a quarter of it; go on later."""
-        used = self.buffered_bytes
-        full = used >= self._bound or (len(self._paused) == len(self._buffers) and used >= self._bound // 2)
-        crowded = {
-            key
-            for key, buffer in self._buffers.items()
-            if full or buffer.bytes >= self._bound // (8 if key in self._paused else 4)
-        }
-        if stop := crowded - self._paused:
+        """Stop fetching where there is no room, go on where there is again."""
+        without_room = crowded(self._buffers, self._paused, self._bound)
+        if stop := without_room - self._paused:
             self._consumer.pause([TopicPartition(*key) for key in stop])
-        if go_on := (self._paused - crowded) & self._buffers.keys():
+        if go_on := (self._paused - without_room) & self._buffers.keys():
             self._consumer.resume([TopicPartition(*key) for key in go_on])
-        self._paused = crowded
+        self._paused = without_room
 
     def _take(self, messages: list[Any]) -> None:
         # By identity: comparing the client's errors by == to what is none of them raises in an odd place.
@@ -441,7 +433,7 @@ def _client_settings(servers: str, how: CollectorSettings) -> dict[str, Any]:
     return settings | how.kafka_client
 
 
-def _runs(messages: list[Any]) -> Iterator[tuple[_Key, list[Any]]]:
+def _runs(messages: list[Any]) -> Iterator[tuple[Key, list[Any]]]:
     """Return stretches of messages of the same partition."""
     begin = 0
     for key, run in groupby(zip(map(Message.topic, messages), map(Message.partition, messages), strict=True)):
@@ -454,7 +446,7 @@ def _offset(partition: Partition, offset: int, metadata: str) -> Any:
     return TopicPartition(partition.topic, partition.number, offset, metadata=metadata)
 
 
-def _keys(partitions: list[Any]) -> list[_Key]:
+def _keys(partitions: list[Any]) -> list[Key]:
     return [(each.topic, each.partition) for each in partitions]
 
 
