@@ -57,7 +57,7 @@ class CollectorSettings(BaseSettings):
             first = error.errors()[0]
             name = "_".join(map(str, first["loc"])).upper()
             raise SettingsError(f"Setting TRAILHOUSE_COLLECT_{name} is {first['input']!r}: {first['msg']}") from None
-        except (tomllib.TOMLDecodeError, OSError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
             raise SettingsError(f"Settings file cannot be read ({error}); mend it, or set TRAILHOUSE_CONFIG") from error
 
     @classmethod
