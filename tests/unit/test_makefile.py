@@ -127,7 +127,7 @@ def test_what_is_installed_is_not_installed_again(clone: Path) -> None:
     installed = (clone / ".venv" / ".installed").stat().st_mtime
     calls = (clone / "calls").read_text().splitlines()
     assert [call.split()[0] for call in calls] == ["uv", "python", "pytest", "python", "pytest"]
-    assert calls[-1] == "pytest -k some"
+    assert calls[-1].endswith(" -k some")
     os.utime(clone / "cli" / "pyproject.toml", (installed + 5, installed + 5))
     assert _make(clone, "test").returncode == 0
     assert [call.split()[0] for call in (clone / "calls").read_text().splitlines()[5:]] == ["uv", "python", "pytest"]

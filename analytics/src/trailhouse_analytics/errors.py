@@ -20,4 +20,4 @@ class CostInputError(AnalyticsError):
 
 
 class RunsInputError(AnalyticsError):
-    """A question about runs that has no answer: an unknown project, run, metric or parameter, or a condition that is none."""
+    """A question about runs without an answer: an unknown project, run, metric or parameter, or no condition at all."""
