@@ -8,6 +8,7 @@ import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from collected import heartbeat, identities, metrics, new_producer_id, spooled
 from trailhouse_cli.servers.process import free_port
@@ -91,6 +92,41 @@ def test_a_spool_that_somebody_else_drains_is_left_alone(
         assert run().messages == 1
     assert identities(warehouse.client, "heartbeat_sent") == [(free, 0)]
     assert run().dead_letters == 1
+
+
+def spoil(spool: Path, begin: int, end: int) -> None:
+    """Overwrite pages of a spool."""
+    pages = spool.read_bytes()
+    spool.write_bytes(pages[: begin * 4096] + b"\xff" * 4096 * (end - begin) + pages[end * 4096 :])
+
+
+@pytest.mark.parametrize("damage", ["all but the first pages", "values", "no producer", "no rights", "a directory"])
+def test_a_damaged_spool_is_left_out_and_the_others_are_landed(
+    damage: str, run: Callable[..., Summary], warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """It is said once; and it is as it was."""
+    directory = tmp_path / "spool"
+    bad = "0-bad" if damage == "no producer" else f"00000000{new_producer_id()[8:]}"
+    spooled(directory, [("metrics_logged", metrics(new_producer_id(), i, 20)) for i in range(300)], bad)
+    file = directory / f"{bad}.spool"
+    pages = file.stat().st_size // 4096
+    if damage == "all but the first pages":
+        spoil(file, 2, pages)
+    elif damage == "values":
+        spoil(file, pages // 2, pages // 2 + 3)
+    elif damage == "no rights":
+        file.with_name(file.name + ".drainer").mkdir()
+    elif damage == "a directory":
+        file.unlink()
+        file.mkdir()
+    good = new_producer_id()
+    spooled(directory, [("metrics_logged", metrics(good, i)) for i in range(3)], good)
+    with capture_logs() as logs:
+        assert run().messages == 3
+    assert identities(warehouse.client, "metrics_logged") == [(good, i) for i in range(3)]
+    assert [str(file) in log["reason"] for log in logs if log["event"] == "spool left alone"] == [True]
+    assert sum(log["event"] == "partition lost" for log in logs) <= 1
+    assert spool_files(directory) == [file]
 
 
 def test_what_is_spooled_while_the_collector_runs_is_landed_and_measured(warehouse: Warehouse, tmp_path: Path) -> None:

@@ -105,11 +105,16 @@ def forward_all(
 ) -> int:
     """Forward every spool in `directories` that nobody else holds, once; return how many events are left in them all.
 
-    Finished spools are removed. A spool that cannot be read is named once and left alone.
+    Finished spools are removed. A spool or a directory that cannot be read is named once and left alone.
     """
     left = 0
     for directory in directories:
-        for path in spool_files(directory):
+        try:
+            paths = spool_files(directory)
+        except (SpoolError, OSError) as error:
+            warn_once(str(error))
+            continue
+        for path in paths:
             if should_stop():
                 break
             try:
@@ -117,6 +122,8 @@ def forward_all(
             except SpoolError as error:
                 if path.exists():
                     warn_once(str(error))
+            except (OSError, ValueError, KeyError) as error:  # of a lock, of what is no producer's id
+                warn_once(f"Spool {path} cannot be forwarded ({error}); move it away to go on without it")
     return left
 
 

@@ -2,14 +2,18 @@
 
 The collector holds a spool's drainer lock from its first look at it until nothing is left in it, so that neither a
 forwarder nor another collector takes the same events. The plan lies in the spool itself.
+
+A spool that something is wrong with is said once and left out; the others go on.
 """
 
 from __future__ import annotations
 
 import pwd
+import sqlite3
 import struct
 import time
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -24,7 +28,7 @@ from trailhouse_schemas.spool import Spool, SpooledEvent, SpoolPlan, spool_files
 from trailhouse_schemas.wire import IDENTITY_HEADER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 __all__ = ["SpoolSource"]
@@ -34,6 +38,11 @@ _SCAN_SECONDS: Final = 0.2
 #: A spool in which nothing was left is looked into again when its file changes, and after this long in any case.
 _AGAIN_SECONDS: Final = 10.0
 _SEQUENCE: Final = struct.Struct(">Q")
+
+#: What a damaged or a foreign file may lead to.
+_WRONG: Final = (SpoolError, OSError, ValueError, TypeError, KeyError, struct.error)
+#: What is wrong for a while only.
+_PASSING: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL})
 
 _Signature = tuple[tuple[int, int], ...]
 
@@ -76,23 +85,26 @@ class SpoolSource:
         self._open: dict[Path, _Open] = {}
         self._of: dict[Partition, tuple[Path, str]] = {}
         self._left: dict[Path, tuple[_Signature, float]] = {}
-        self._complained: set[Path] = set()
+        self._complained: set[tuple[Path, str]] = set()
         self._scanned = 0.0
         self._log = structlog.get_logger("trailhouse.collector")
 
     def poll(self, timeout_seconds: float) -> None:
-        """Look through the directories; raises nothing: a spool that cannot be read is said and left alone."""
+        """Look through the directories; raises nothing: what cannot be read is said and left alone."""
         wait = self._scanned + _SCAN_SECONDS - time.monotonic()
         if wait > 0 and timeout_seconds > 0:
             time.sleep(min(wait, timeout_seconds))
         if time.monotonic() < self._scanned + _SCAN_SECONDS:
             return
         for directory in self._directories:
-            for path in spool_files(directory):
-                try:
+            try:
+                paths = spool_files(directory)
+            except _WRONG as error:
+                self._complain(directory, str(error))
+                continue
+            for path in paths:
+                with self._leaving_out(path):
                     self._look_into(path)
-                except SpoolError as error:
-                    self._complain(path, str(error))
         self._scanned = time.monotonic()
 
     def partitions(self) -> list[Partition]:
@@ -103,74 +115,58 @@ class SpoolSource:
         """Return the partitions whose oldest event has waited long enough, or that have an open plan."""
         now_us = time.time_ns() // 1000
         ready = []
-        for partition, (path, name) in self._of.items():
-            if self._open[path].types[name] is not None:
-                ready.append(partition)
-                continue
-            oldest = self._open[path].spool.read(name, after=self._done(partition), limit_events=1)
-            if oldest and not 0 <= now_us - oldest[0].appended_us < self._limits.seconds * 1e6:
-                ready.append(partition)
-        return ready
+        for partition, (path, name) in list(self._of.items()):
+            with self._leaving_out(path):
+                if path not in self._open:
+                    continue
+                opened = self._open[path]
+                oldest = opened.types[name] is None and _next(opened, name, 1)
+                if not oldest or not 0 <= now_us - oldest[0].appended_us < self._limits.seconds * 1e6:
+                    ready.append(partition)
+        return [partition for partition in ready if partition in self._of]
 
     def open_plan(self, partition: Partition) -> Plan | None:
-        """Return the plan that the spool holds."""
-        path, name = self._of[partition]
-        return self._open[path].types[name]
+        """Return the plan that the spool holds; raises `PartitionLostError`."""
+        _, name, opened = self._place(partition)
+        return opened.types[name]
 
     def read(self, partition: Partition) -> Messages:
-        """Read the next events of that type, or those of the open plan."""
-        path, name = self._of[partition]
-        opened = self._open[path]
+        """Read the next events of that type, or those of the open plan; raises `PartitionLostError`."""
+        path, name, opened = self._place(partition)
         plan = opened.types[name]
-        if plan is not None:
-            whole = plan.last - plan.first + 1
-            events = opened.spool.read(
-                name, after=plan.first - 1, through=plan.last, limit_events=whole, limit_bytes=1 << 40
-            )
-        else:
-            events = opened.spool.read(
-                name,
-                after=self._done(partition),
-                limit_events=self._limits.rows,
-                limit_bytes=self._limits.bytes,
-            )
-        identities: list[bytes | None] = [opened.identity + _SEQUENCE.pack(event.sequence) for event in events]
-        return Messages(
-            offsets=np.array([event.sequence for event in events], np.int64),
-            published_us=np.array([event.appended_us for event in events], np.int64),
-            values=[event.value for event in events],
-            identities=identities,
-            raw=lambda place: _Raw(events[place], identities[place] or b""),
-            principal=opened.principal,
-            principal_source="spool_owner",
-        )
+        with self._losing(path):
+            if plan is None:
+                events = _next(opened, name, self._limits.rows, self._limits.bytes)
+            else:
+                whole = plan.last - plan.first + 1
+                events = opened.spool.read(
+                    name, after=plan.first - 1, through=plan.last, limit_events=whole, limit_bytes=1 << 40
+                )
+            return _messages(opened, events)
 
     def commit_plan(self, partition: Partition, plan: Plan) -> None:
         """Store the plan in the spool; raises `PartitionLostError`, `SourceUnavailableError`."""
-        path, name = self._of.get(partition, (None, ""))
-        if path is None or not self._open[path].spool.drainer_lock.held:
-            raise PartitionLostError(f"Spool {partition.topic_id} is somebody else's now")
-        opened = self._open[path]
-        try:
+        path, name, opened = self._place(partition)
+        with self._losing(path):
             opened.spool.set_plan(SpoolPlan(name, plan.first, plan.last, plan.tries))
-        except SpoolError as error:
-            raise SourceUnavailableError(str(error)) from error
         opened.types[name] = plan
 
     def landed(self, partition: Partition, plan: Plan) -> None:
-        """Close the plan in the spool; its events leave unless the spool is retained."""
-        path, name = self._of[partition]
-        opened = self._open[path]
-        try:
+        """Close the plan in the spool; its events leave unless the spool is retained.
+
+        Raises:
+            PartitionLostError: the spool is damaged; the plan is still open in it.
+            SourceUnavailableError: the disk is full; say it again.
+        """
+        path, name, opened = self._place(partition)
+        with self._losing(path):
             opened.spool.set_done(name, plan.last)
-        except SpoolError as error:
-            raise SourceUnavailableError(str(error)) from error
-        opened.types[name] = None
-        if not opened.spool.read(name, after=self._done(partition), limit_events=1):
-            del self._of[partition]
-            del opened.types[name]
-            if not opened.types:
-                self._leave(path)
+            opened.types[name] = None
+            if not _next(opened, name, 1):
+                del self._of[partition]
+                del opened.types[name]
+                if not opened.types:
+                    self._leave(path)
 
     def settle(self) -> None:
         """Nothing to do: `landed` says it all."""
@@ -182,7 +178,11 @@ class SpoolSource:
     def lag(self) -> dict[Partition, int]:
         """Return the backlog of each spool, under the first of its types."""
         first = {path: partition for partition, (path, _) in reversed(self._of.items())}
-        return {partition: self._open[path].spool.backlog() for path, partition in first.items()}
+        found = {}
+        for path, partition in first.items():
+            with self._leaving_out(path):
+                found[partition] = self._open[path].spool.backlog()
+        return found
 
     @property
     def drained(self) -> bool:
@@ -195,9 +195,39 @@ class SpoolSource:
             self._leave(path)
         self._of.clear()
 
-    def _done(self, partition: Partition) -> int:
-        path, name = self._of[partition]
-        return self._open[path].spool.done_through(name)
+    def _place(self, partition: Partition) -> tuple[Path, str, _Open]:
+        path, name = self._of.get(partition, (None, ""))
+        if path is None or not self._open[path].spool.drainer_lock.held:
+            raise PartitionLostError(f"Spool {partition.topic_id} is somebody else's now, or left alone")
+        return path, name, self._open[path]
+
+    @contextmanager
+    def _leaving_out(self, path: Path) -> Iterator[None]:
+        """Leave a spool out, and say so, when something turns out to be wrong with it."""
+        try:
+            yield
+        except _WRONG as error:
+            self._leave_out(path, error)
+
+    @contextmanager
+    def _losing(self, path: Path) -> Iterator[None]:
+        """The same for who works at one of its partitions: it is lost, unless waiting will help."""
+        try:
+            yield
+        except _WRONG as error:
+            if getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF in _PASSING:
+                raise SourceUnavailableError(str(error)) from error
+            self._leave_out(path, error)
+            raise PartitionLostError(str(error)) from error
+
+    def _leave_out(self, path: Path, error: BaseException) -> None:
+        text = str(error) if isinstance(error, SpoolError) else f"Spool {path} cannot be read ({error})"
+        self._complain(path, text)
+        for partition in [partition for partition, (of, _) in self._of.items() if of == path]:
+            del self._of[partition]
+        if opened := self._open.pop(path, None):
+            opened.spool.close()
+        self._left[path] = (_signature(path), time.monotonic())
 
     def _look_into(self, path: Path) -> None:
         if path not in self._open and not self._take(path):
@@ -213,7 +243,7 @@ class SpoolSource:
                 self._complain(path, f"Spool {path} has events of unknown type {name}; upgrade the collector")
                 continue
             partition = Partition(CATALOGUE[name].topic, f"spool:{opened.spool.producer_id}", -1)
-            if name in plans or opened.spool.read(name, after=opened.spool.done_through(name), limit_events=1):
+            if name in plans or _next(opened, name, 1):
                 opened.types[name] = plans.get(name)
                 self._of[partition] = (path, name)
         if not opened.types:
@@ -224,19 +254,21 @@ class SpoolSource:
         if seen and seen == _signature(path) and time.monotonic() < at + _AGAIN_SECONDS:
             return False
         spool = Spool.open(path)
-        if not spool.drainer_lock.acquire():
-            spool.close()
-            self._complain(path, f"Spool {path} is drained by another process; it is left to that one")
-            return False
-        identity = uuid.UUID(spool.producer_id).bytes
-        self._open[path] = _Open(spool, _owner(path), identity)
+        try:
+            if not spool.drainer_lock.acquire():
+                self._complain(path, f"Spool {path} is drained by another process; it is left to that one")
+                return False
+            self._open[path] = _Open(spool, _owner(path), _identity(spool))
+        finally:
+            if path not in self._open:
+                spool.close()
         return True
 
     def _leave(self, path: Path) -> None:
         opened = self._open.pop(path)
         try:
             finished = opened.spool.remove_if_finished()
-        except SpoolError:
+        except (SpoolError, OSError):
             finished = False
         if not finished:
             opened.spool.close()
@@ -245,9 +277,38 @@ class SpoolSource:
             self._left.pop(path, None)
 
     def _complain(self, path: Path, text: str) -> None:
-        if path not in self._complained:
-            self._complained.add(path)
+        if (path, text) not in self._complained:
+            self._complained.add((path, text))
             self._log.warning("spool left alone", reason=text)
+
+
+def _next(opened: _Open, name: str, limit_events: int, limit_bytes: int = 1) -> list[SpooledEvent]:
+    """Return the next events of a type that are not done."""
+    spool = opened.spool
+    return spool.read(name, after=spool.done_through(name), limit_events=limit_events, limit_bytes=limit_bytes)
+
+
+def _messages(opened: _Open, events: list[SpooledEvent]) -> Messages:
+    identities: list[bytes | None] = [opened.identity + _SEQUENCE.pack(event.sequence) for event in events]
+    return Messages(
+        offsets=np.array([event.sequence for event in events], np.int64),
+        published_us=np.array([event.appended_us for event in events], np.int64),
+        values=[event.value for event in events],
+        identities=identities,
+        raw=lambda place: _Raw(events[place], identities[place] or b""),
+        principal=opened.principal,
+        principal_source="spool_owner",
+    )
+
+
+def _identity(spool: Spool) -> bytes:
+    """Return the bytes of the producer's id, which events are identified by; raises `SpoolError`."""
+    try:
+        return uuid.UUID(spool.producer_id).bytes
+    except ValueError as error:
+        raise SpoolError(
+            f"Spool {spool.path} is of producer {spool.producer_id!r}, which is no UUID; move it away"
+        ) from error
 
 
 def _signature(path: Path) -> _Signature:
@@ -256,7 +317,7 @@ def _signature(path: Path) -> _Signature:
     for file in (path, path.with_name(path.name + "-wal")):
         try:
             status = file.stat()
-        except FileNotFoundError:
+        except OSError:
             continue
         found.append((status.st_size, status.st_mtime_ns))
     return tuple(found)
