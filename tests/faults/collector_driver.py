@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import clickhouse_connect  # noqa: F401 - imported once, before the forks; the engine only after them
 import pandas as pd  # noqa: F401 - which the engine imports
 
-from trailhouse_consumer.ranges import MAX_TRIES
+from trailhouse_consumer.ranges import MAX_DEATHS
 from trailhouse_consumer.service import collect
 from trailhouse_consumer.settings import CollectorSettings
 from trailhouse_schemas.settings import Settings
@@ -46,7 +46,7 @@ def run(task: dict[str, Any], seconds: float | None) -> None:
         nonlocal met
         if "poison" in task:
             # A record that kills when it is inserted does no harm as the bytes of a dead letter.
-            harmful = plan.first <= task["poison"] <= plan.last and plan.tries <= MAX_TRIES
+            harmful = plan.first <= task["poison"] <= plan.last and plan.tries <= MAX_DEATHS
             if stage == task["stage"] and harmful:
                 strike()
             return

@@ -19,7 +19,7 @@ from trailhouse_consumer.dead_letters import DEAD_LETTERS_TABLE, Dead, Reason, d
 from trailhouse_consumer.decode import Decoder
 from trailhouse_consumer.duplicates import Duplicates
 from trailhouse_consumer.errors import InsertRejectedError, PartitionLostError, SourceUnavailableError
-from trailhouse_consumer.ranges import MAX_TRIES, token
+from trailhouse_consumer.ranges import MAX_DEATHS, MAX_TRIES, token
 from trailhouse_consumer.rows import make_rows
 from trailhouse_consumer.sources import Plan
 from trailhouse_schemas.errors import RegistryUnavailableError, WarehouseUnavailableError
@@ -228,7 +228,7 @@ class Collector:
         rows = make_rows(partition, messages, decoder, state.duplicates, whole=found is not None)
         plan = Plan(rows.first, rows.last) if found is None else Plan(found.first, found.last, tries)
         doubt = found is not None or singly or plan.first <= state.highest
-        if tries > MAX_TRIES:
+        if tries > (MAX_TRIES if state.rejected else MAX_DEATHS):
             rows = self._given_up(partition, plan, messages, rows, state)
         source.commit_plan(partition, plan)
         self._land(source, partition, plan, rows, state, doubt=doubt)
@@ -245,12 +245,23 @@ class Collector:
             if not before:
                 self._log.warning("rows refused", partition=str(partition), plan=str(plan), reason=str(error))
             return
+        except WarehouseUnavailableError:
+            self._take_back_try(source, partition, plan, state)
+            raise
         source.landed(partition, plan)
         state.own = None
         state.highest = max(state.highest, plan.last)
         if state.duplicates is not None:
             state.duplicates.landed(rows.producer_ids, rows.sequences)
         self._count(partition, rows, landed, doubt=doubt)
+
+    def _take_back_try(self, source: Source, partition: Partition, plan: Plan, state: _State) -> None:
+        """Store that a try ended without a death; who dies or loses the partition while it waits is not to count."""
+        try:
+            source.commit_plan(partition, replace(plan, tries=plan.tries - 1))
+        except (PartitionLostError, SourceUnavailableError):
+            return
+        state.own = None
 
     def _given_up(self, partition: Partition, plan: Plan, messages: Messages, rows: Rows, state: _State) -> Rows:
         """Return what a single record comes to that was tried too often: a dead letter, unless it is landed."""

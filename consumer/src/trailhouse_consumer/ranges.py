@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_ARROW_BYTES",
+    "MAX_DEATHS",
     "MAX_ROWS",
     "MAX_TRIES",
     "fitting",
@@ -34,6 +35,9 @@ MAX_ARROW_BYTES: Final = 200_000_000
 
 #: After so many tries of a range its records are tried one by one.
 MAX_TRIES: Final = 3
+#: After so many deaths of collectors over one record that is tried alone it is taken for the cause. Machines and their
+#: keepers kill collectors far more often than records do.
+MAX_DEATHS: Final = 10
 
 #: Kafka's own limit for the metadata of a commit.
 MAX_METADATA_BYTES: Final = 4095

@@ -49,7 +49,10 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The promise to land the offsets [first, last] of one partition; `tries` counts the attempts, from 1."""
+    """The promise to land the offsets [first, last] of one partition.
+
+    `tries` counts the attempts that ended in a death or a refusal, and the one that is going on.
+    """
 
     first: int
     last: int
