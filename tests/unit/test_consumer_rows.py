@@ -177,7 +177,11 @@ def test_an_amount_that_the_warehouse_would_cut_is_a_dead_letter(amount: str | N
     assert reasons(made("price_set", [value])) == ([] if valid else [(100, Reason.INVALID_VALUE)])
 
 
-@pytest.mark.parametrize("producer_id", ["", "producer", PRODUCER.upper(), f"{{{PRODUCER}}}"])
+@pytest.mark.parametrize(
+    "producer_id",
+    ["", "producer", PRODUCER.upper(), f"{{{PRODUCER}}}"],
+    ids=["empty", "a word", "capitals", "braces"],
+)
 def test_a_producer_is_a_uuid_in_one_form(producer_id: str) -> None:
     """Two spellings would be two producers in the accounting."""
     assert reasons(made("heartbeat_sent", [heartbeat(producer_id, 0)])) == [(100, Reason.INVALID_VALUE)]
