@@ -94,6 +94,30 @@ def test_a_spool_that_somebody_else_drains_is_left_alone(
     assert run().dead_letters == 1
 
 
+def test_events_that_a_forwarder_has_begun_to_publish_are_left_to_it(
+    run: Callable[..., Summary], warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """The broker may have them already; those before them, and those of other types, are landed."""
+    producer_id = new_producer_id()
+    values = [("metrics_logged", metrics(producer_id, i)) for i in range(9)]
+    spooled(tmp_path / "spool", [*values, ("heartbeat_sent", heartbeat(producer_id, 9))], producer_id)
+    file = tmp_path / "spool" / f"{producer_id}.spool"
+    with Spool.open(file) as spool:
+        spool.choose_partitions([(i, 1) for i in range(2, 5)])
+    for messages in (3, 0):
+        with capture_logs() as logs:
+            assert run().messages == messages
+        said = [log["reason"] for log in logs if log["event"] == "spool left alone"]
+        assert len(said) == 1
+        assert "run 'trailhouse forward'" in said[0]
+    assert identities(warehouse.client, "metrics_logged") == [(producer_id, i) for i in range(2)]
+    assert identities(warehouse.client, "heartbeat_sent") == [(producer_id, 9)]
+    with Spool.open(file) as spool:
+        assert [event.sequence for event in spool.read()] == list(range(2, 9))
+        spool.delete([2, 3, 4])
+    assert run().messages == 4
+
+
 def spoil(spool: Path, begin: int, end: int) -> None:
     """Overwrite pages of a spool."""
     pages = spool.read_bytes()

@@ -3,7 +3,8 @@
 The collector holds a spool's drainer lock from its first look at it until nothing is left in it, so that neither a
 forwarder nor another collector takes the same events. The plan lies in the spool itself.
 
-A spool that something is wrong with is said once and left out; the others go on.
+A spool that something is wrong with is said once and left out; the others go on. So are events that a forwarder has
+begun to publish: the broker may have them, and they would be landed from there a second time.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -162,7 +164,7 @@ class SpoolSource:
         with self._losing(path):
             opened.spool.set_done(name, plan.last)
             opened.types[name] = None
-            if not _next(opened, name, 1):
+            if not self._is_left(path, opened, name):
                 del self._of[partition]
                 del opened.types[name]
                 if not opened.types:
@@ -243,11 +245,21 @@ class SpoolSource:
                 self._complain(path, f"Spool {path} has events of unknown type {name}; upgrade the collector")
                 continue
             partition = Partition(CATALOGUE[name].topic, f"spool:{opened.spool.producer_id}", -1)
-            if name in plans or _next(opened, name, 1):
+            if name in plans or self._is_left(path, opened, name):
                 opened.types[name] = plans.get(name)
                 self._of[partition] = (path, name)
         if not opened.types:
             self._leave(path)
+
+    def _is_left(self, path: Path, opened: _Open, name: str) -> bool:
+        """Return whether there are events of a type to land; say so where they are a forwarder's."""
+        found = opened.spool.read(name, after=opened.spool.done_through(name), limit_events=1)
+        if found and found[0].partition is not None:
+            self._complain(
+                path, f"Events of type {name} in spool {path} are begun to be published; run 'trailhouse forward'"
+            )
+            return False
+        return bool(found)
 
     def _take(self, path: Path) -> bool:
         seen, at = self._left.get(path, ((), 0.0))
@@ -283,9 +295,10 @@ class SpoolSource:
 
 
 def _next(opened: _Open, name: str, limit_events: int, limit_bytes: int = 1) -> list[SpooledEvent]:
-    """Return the next events of a type that are not done."""
+    """Return the next events of a type that are not done, up to the first that a forwarder may have sent."""
     spool = opened.spool
-    return spool.read(name, after=spool.done_through(name), limit_events=limit_events, limit_bytes=limit_bytes)
+    events = spool.read(name, after=spool.done_through(name), limit_events=limit_events, limit_bytes=limit_bytes)
+    return list(takewhile(lambda event: event.partition is None, events))
 
 
 def _messages(opened: _Open, events: list[SpooledEvent]) -> Messages:
