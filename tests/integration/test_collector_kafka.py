@@ -15,10 +15,11 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from collected import NOW, dead_reasons, heartbeat, identities, metrics, new_producer_id, publish
+from collected import NOW, dead_reasons, heartbeat, identities, metrics, new_producer_id, publish, spooled
 from trailhouse_consumer.service import collect
 from trailhouse_consumer.settings import CollectorSettings
 from trailhouse_schemas.catalogue import CATALOGUE
+from trailhouse_schemas.errors import WarehouseUnavailableError
 from trailhouse_schemas.registry import Registry
 from trailhouse_schemas.settings import Settings
 from trailhouse_schemas.versions import latest
@@ -263,6 +264,29 @@ def test_a_warehouse_and_a_broker_that_go_away_and_come_back_lose_nothing(
     assert service.said("answers again", what="warehouse") == 1
     assert service.said("waiting", what="kafka") == 1
     assert identities(server_warehouse.client, "metrics_logged") == [(producer_id, i) for i in range(300)]
+
+
+def test_a_service_waits_for_a_warehouse_that_does_not_answer_at_the_start(
+    clickhouse: ClickHouseServer, server_warehouse: Warehouse, places: dict[str, str], tmp_path: Path
+) -> None:
+    """One is ended by a signal meanwhile, another lands when the warehouse is there; until idle it is an error."""
+    producer_id = new_producer_id()
+    spooled(tmp_path / "spool", [("metrics_logged", metrics(producer_id, 0))], producer_id)
+    alone = places | {"kafka": ""}
+    clickhouse.kill()
+    try:
+        with pytest.raises(WarehouseUnavailableError, match="does not answer"):
+            collect(Settings.read(**alone), CollectorSettings.read(), until_idle=True)
+        services = [Service(alone, tmp_path / f"log{i}") for i in range(2)]
+        until(lambda: all(service.said("waiting", what="warehouse") == 1 for service in services))
+        assert services[0].end() == 0
+    finally:
+        clickhouse.start()
+    try:
+        until(lambda: server_warehouse.count("metrics_logged") == 2)
+    finally:
+        assert services[1].end() == 0
+    assert [services[1].said(event, what="warehouse") for event in ("waiting", "answers again")] == [1, 1]
 
 
 def test_a_broker_that_does_not_answer_is_said_in_one_line(places: dict[str, str]) -> None:

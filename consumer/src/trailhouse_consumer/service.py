@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
 
 from trailhouse_consumer.collector import Collector, Summary
 from trailhouse_consumer.landing import Landing, Stage
@@ -13,16 +15,21 @@ from trailhouse_consumer.monitoring import Metrics
 from trailhouse_consumer.sources import Limits, Partition, Plan, Source
 from trailhouse_consumer.sources.spool import SpoolSource
 from trailhouse_consumer.warehouse import Warehouse
+from trailhouse_schemas.errors import WarehouseUnavailableError
 from trailhouse_schemas.warehouse import check, connect, migrate, parse_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from clickhouse_connect.driver.client import Client
+
     from trailhouse_consumer.settings import CollectorSettings
     from trailhouse_schemas.settings import Settings
 
 __all__ = ["collect"]
+
+_FIRST_PAUSE_SECONDS: Final = 0.2
 
 
 def collect(
@@ -46,15 +53,17 @@ def collect(
         on_stage: Is told of each stage of each range.
 
     Raises:
-        WarehouseError: the warehouse is not there, locked, behind or ahead.
+        WarehouseError: the warehouse is locked, behind or ahead; it does not answer, with `until_idle`, or is embedded
+            and not there. A service waits for a server.
         SourceUnavailableError: Kafka does not answer, with `until_idle`; a service waits for it.
     """
     embedded = parse_url(where.warehouse_url).embedded
-    client = connect(
-        where.warehouse_url, password=where.warehouse_password.get_secret_value(), create=embedded or migrate_first
-    )
+    create = embedded or migrate_first
+    client = _connect(where, how, create=create, wait=not (embedded or until_idle))
+    if client is None:
+        return Summary()
     try:
-        migrate(client) if embedded or migrate_first else check(client)
+        migrate(client) if create else check(client)
         metrics = Metrics()
         if how.metrics_port:
             metrics.serve(how.metrics_address, how.metrics_port)
@@ -67,10 +76,34 @@ def collect(
             metrics=metrics,
             registry=_registry(where),
         )
-        with _stopped_by_signals(collector):
+        with _signals_to(collector.stop):
             return collector.run(until_idle=until_idle)
     finally:
         client.close()
+
+
+def _connect(where: Settings, how: CollectorSettings, *, create: bool, wait: bool) -> Client | None:
+    """Open the warehouse; with `wait`, when it answers, or return None when a signal comes before that."""
+    stopping = threading.Event()
+    pause_seconds = 0.0
+    log = structlog.get_logger("trailhouse.collector")
+    with _signals_to(stopping.set):
+        while not stopping.wait(pause_seconds):
+            try:
+                client = connect(
+                    where.warehouse_url, password=where.warehouse_password.get_secret_value(), create=create
+                )
+            except WarehouseUnavailableError as error:
+                if not wait:
+                    raise
+                if not pause_seconds:
+                    log.warning("waiting", what="warehouse", reason=str(error))
+                pause_seconds = min(how.backoff_seconds, max(_FIRST_PAUSE_SECONDS, pause_seconds * 2))
+                continue
+            if pause_seconds:
+                log.info("answers again", what="warehouse")
+            return client
+    return None
 
 
 def _sources(
@@ -101,12 +134,12 @@ def _registry(where: Settings) -> Any:
 
 
 @contextmanager
-def _stopped_by_signals(collector: Collector) -> Iterator[None]:
-    """Let SIGTERM and SIGINT end the collector after the range at hand; only the main thread may ask for that."""
+def _signals_to(stop: Callable[[], None]) -> Iterator[None]:
+    """Let SIGTERM and SIGINT call `stop` instead of ending the process; only the main thread may ask for that."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, lambda *_: collector.stop()) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, lambda *_: stop()) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
