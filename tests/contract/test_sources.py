@@ -6,9 +6,10 @@ import time
 from typing import TYPE_CHECKING, Protocol, cast
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from collected import metrics, new_producer_id, publish, spooled
-from trailhouse_consumer.errors import PartitionLostError
+from trailhouse_consumer.errors import PartitionLostError, SourceUnavailableError
 from trailhouse_consumer.settings import CollectorSettings
 from trailhouse_consumer.sources import Limits, Partition, Plan, Source
 from trailhouse_consumer.sources.kafka import KafkaSource
@@ -17,7 +18,7 @@ from trailhouse_schemas.catalogue import CATALOGUE
 from trailhouse_schemas.wire import identity_to_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from servers.topics import Topics
@@ -264,6 +265,28 @@ def test_a_partition_is_had_by_one_collector_at_a_time(new: Callable[..., Source
     found = the_partition(second)
     assert found == partition
     assert second.read(found).offsets.tolist()[0] == (10 if both == [first] else 0)
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("failure", [KafkaException(KafkaError(KafkaError._TIMED_OUT)), TimeoutError("no answer")])
+def test_a_cluster_that_does_not_answer_amid_an_assignment_is_asked_anew(
+    kafka: KafkaServer, topics: Topics, failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The group does not assign it a second time by itself."""
+    world = KafkaWorld(kafka.bootstrap_servers, topics)
+    source = world.source()
+    answer, failures = KafkaSource._topic_ids, [failure]
+
+    def once_late(self: KafkaSource, names: Iterable[str]) -> dict[str, str]:
+        if failures:
+            raise failures.pop()
+        return answer(self, names)
+
+    monkeypatch.setattr(KafkaSource, "_topic_ids", once_late)
+    with pytest.raises(SourceUnavailableError):
+        until(source, lambda: bool(source.due()))
+    everything(source)
+    source.close()
 
 
 @pytest.mark.kafka

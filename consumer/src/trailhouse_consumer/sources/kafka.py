@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import contextmanager
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
@@ -100,6 +101,9 @@ class KafkaSource:
             self._ask_whether_up()
             self._throttle()
             self._take(self._consumer.consume(num_messages=_BATCH, timeout=timeout_seconds))
+        except SourceUnavailableError:
+            self._disconnect()
+            raise
         except (KafkaException, RuntimeError) as error:
             if not isinstance(error, KafkaException) or error.args[0].code() not in _AWAY:
                 self._disconnect()
@@ -215,6 +219,10 @@ class KafkaSource:
             self._down = False
 
     def _on_assign(self, consumer: Any, assigned: list[Any]) -> None:
+        with self._or_anew():
+            self._assign(consumer, assigned)
+
+    def _assign(self, consumer: Any, assigned: list[Any]) -> None:
         starts = []
         if assigned:
             ids = self._topic_ids({each.topic for each in assigned})
@@ -227,6 +235,14 @@ class KafkaSource:
         self._joined = True
         if starts:
             self._log.info("partitions assigned", partitions=len(starts), of=len(self._buffers))
+
+    @contextmanager
+    def _or_anew(self) -> Iterator[None]:
+        """Say that Kafka does not answer amid what will not be asked for again, so that `poll` joins anew."""
+        try:
+            yield
+        except (KafkaException, TimeoutError) as error:
+            raise SourceUnavailableError(f"Kafka at {self._servers} does not answer: {_text(error)}") from error
 
     def _begin(self, consumer: Any, partition: Partition, committed: Any) -> Buffer:
         """Decide where reading begins, and report what the log no longer has."""
@@ -374,7 +390,8 @@ class KafkaSource:
                 buffer.position = message.offset()
         elif code in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:  # noqa: SLF001
             if buffer is not None:
-                self._on_missing(buffer)
+                with self._or_anew():
+                    self._on_missing(buffer)
         else:
             self._log.warning("kafka", partition=str(buffer and buffer.partition), reason=str(message.error()))
 
@@ -384,7 +401,6 @@ class KafkaSource:
         now_id = self._topic_ids([buffer.partition.topic])[buffer.partition.topic]
         low, high = self._consumer.get_watermark_offsets(key, timeout=_ANSWER_SECONDS)
         if now_id != buffer.partition.topic_id:
-            self._disconnect()
             raise SourceUnavailableError(f"Topic {buffer.partition.topic} was deleted and made again; joining anew")
         if buffer.position > high:
             self._stuck(buffer, buffer.position, high)
