@@ -54,9 +54,10 @@ def run(places: dict[str, str]) -> Callable[..., Summary]:
     group = f"collector-{new_producer_id()}"
 
     def until_idle(**how: Any) -> Summary:
-        given = {"group": group, "flush_seconds": 0.05, "idle_seconds": 0.2} | how
-        registry = given.pop("registry", "")
-        return collect(Settings.read(**places, registry=registry), CollectorSettings.read(**given), until_idle=True)
+        given: dict[str, Any] = {"group": group, "flush_seconds": 0.05, "idle_seconds": 0.2} | how
+        where = Settings.read(**places, registry=given.pop("registry", ""))
+        on_stage = given.pop("on_stage", None)
+        return collect(where, CollectorSettings.read(**given), until_idle=True, on_stage=on_stage)
 
     return until_idle
 
@@ -160,7 +161,7 @@ def test_a_topic_that_was_deleted_and_made_again_is_landed_anew(
 def test_offsets_that_the_log_no_longer_has_are_recorded(
     topics: Topics, kafka: KafkaServer, server_warehouse: Warehouse, run: Callable[..., Summary]
 ) -> None:
-    """A hole is a row of dead_letters, and is counted; what comes behind it is landed."""
+    """A hole is a row of dead_letters, and is counted, before what comes behind it is begun to be landed."""
     topics.create_catalogue(["metrics_logged"])
     producer_id = new_producer_id()
     values = [(producer_id, i, metrics(producer_id, i)) for i in range(100)]
@@ -170,8 +171,10 @@ def test_offsets_that_the_log_no_longer_has_are_recorded(
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     for future in admin.delete_records([TopicPartition(METRICS, 0, 70)]).values():
         future.result(30)
-    done = run()
+    recorded: list[int] = []
+    done = run(on_stage=lambda *_: recorded.append(server_warehouse.count("dead_letters")))
     assert (done.messages, done.missing_offsets) == (30, 30)
+    assert set(recorded) == {1}
     assert dead_reasons(server_warehouse.client) == {40: "offsets_missing"}
     found = [sequence for _, sequence in identities(server_warehouse.client, "metrics_logged")]
     assert found == [*range(40), *range(70, 100)]

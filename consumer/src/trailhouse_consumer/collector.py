@@ -152,7 +152,6 @@ class Collector:
                     wait = 0.0
                 if busy:
                     quiet_since = time.monotonic()
-                self._record_gaps()
                 self._tell_lag()
                 if until_idle and self._idle(time.monotonic() - quiet_since):
                     break
@@ -172,8 +171,10 @@ class Collector:
             source.poll(wait_seconds)
             self._gaps += source.gaps()
             self._forget_lost()
+            self._record_gaps()
             for partition in source.due():
-                if self._stopping or self._backoffs["warehouse"].waiting:
+                # A hole is recorded before anything is committed past it: nobody would find it again.
+                if self._stopping or self._gaps or self._backoffs["warehouse"].waiting:
                     break
                 if partition in self._undecodable and self._backoffs["registry"].waiting:
                     continue
