@@ -285,7 +285,10 @@ def test_a_cluster_that_does_not_answer_amid_an_assignment_is_asked_anew(
     monkeypatch.setattr(KafkaSource, "_topic_ids", once_late)
     with pytest.raises(SourceUnavailableError):
         until(source, lambda: bool(source.due()))
-    everything(source)
+    partition = everything(source)
+    source.close()
+    assert everything(source) == partition
+    assert everything(source).assignment != partition.assignment
     source.close()
 
 

@@ -60,6 +60,8 @@ class Summary:
 class _State:
     """What is known of a partition since it was assigned."""
 
+    #: Which assignment that was.
+    assignment: int
     duplicates: Duplicates | None
     #: Highest offset that the warehouse holds of it.
     highest: int
@@ -307,7 +309,7 @@ class Collector:
             duplicates = None
             if partition.number >= 0:
                 duplicates = Duplicates(partition, self._warehouse, fresh=highest < 0)
-            self._states[partition] = _State(duplicates, highest)
+            self._states[partition] = _State(partition.assignment, duplicates, highest)
         return self._states[partition]
 
     def _decoder(self, partition: Partition) -> Decoder:
@@ -317,11 +319,11 @@ class Collector:
         return self._decoders[name]
 
     def _forget_lost(self) -> None:
-        """Forget what was known of partitions that are no longer ours."""
-        have = {partition for each in self._sources for partition in each.partitions()}
-        for partition in [partition for partition in self._states if partition not in have]:
+        """Forget what was known of partitions that are no longer ours, or were somebody else's meanwhile."""
+        have = {partition: partition.assignment for each in self._sources for partition in each.partitions()}
+        for partition in [each for each, state in self._states.items() if have.get(each) != state.assignment]:
             del self._states[partition]
-        self._undecodable &= have
+        self._undecodable &= have.keys()
 
     def _record_gaps(self) -> None:
         while self._gaps and not self._backoffs["warehouse"].waiting:

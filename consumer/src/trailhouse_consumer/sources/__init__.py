@@ -11,7 +11,7 @@ where the messages are, and forgets the stretch when it is done. The promises, w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from trailhouse_schemas.catalogue import by_topic
@@ -36,6 +36,8 @@ class Partition:
     topic_id: str
     #: Number of the partition; -1 for a spool.
     number: int
+    #: Which time it is that the source has it: what was known of it at an earlier one may have grown old since.
+    assignment: int = field(default=0, compare=False)
 
     @property
     def event_type(self) -> EventType:

@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from contextlib import contextmanager
-from itertools import groupby
+from itertools import count, groupby
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -77,6 +77,7 @@ class KafkaSource:
         self._admin: Any = None
         self._buffers: dict[Key, Buffer] = {}
         self._gaps: list[Gap] = []
+        self._assignments = count(1)
         self._subscribed: list[str] = []
         self._topics_at = 0.0
         self._joined = False
@@ -227,7 +228,7 @@ class KafkaSource:
         if assigned:
             ids = self._topic_ids({each.topic for each in assigned})
             for found in consumer.committed(assigned, timeout=_ANSWER_SECONDS):
-                partition = Partition(found.topic, ids[found.topic], found.partition)
+                partition = Partition(found.topic, ids[found.topic], found.partition, next(self._assignments))
                 buffer = self._begin(consumer, partition, found)
                 self._buffers[found.topic, found.partition] = buffer
                 starts.append(TopicPartition(found.topic, found.partition, buffer.position))

@@ -16,7 +16,7 @@ import time
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import count, takewhile
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -89,6 +89,7 @@ class SpoolSource:
         self._left: dict[Path, tuple[_Signature, float]] = {}
         self._complained: set[tuple[Path, str]] = set()
         self._scanned = 0.0
+        self._assignments = count(1)
         self._log = structlog.get_logger("trailhouse.collector")
 
     def poll(self, timeout_seconds: float) -> None:
@@ -244,7 +245,9 @@ class SpoolSource:
             if name not in CATALOGUE:
                 self._complain(path, f"Spool {path} has events of unknown type {name}; upgrade the collector")
                 continue
-            partition = Partition(CATALOGUE[name].topic, f"spool:{opened.spool.producer_id}", -1)
+            partition = Partition(
+                CATALOGUE[name].topic, f"spool:{opened.spool.producer_id}", -1, next(self._assignments)
+            )
             if name in plans or self._is_left(path, opened, name):
                 opened.types[name] = plans.get(name)
                 self._of[partition] = (path, name)
