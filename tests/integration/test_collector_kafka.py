@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from collected import NOW, dead_reasons, heartbeat, identities, metrics, new_producer_id, publish, spooled
+from trailhouse_cli.servers.process import free_port
 from trailhouse_consumer.service import collect
 from trailhouse_consumer.settings import CollectorSettings
 from trailhouse_schemas.catalogue import CATALOGUE
@@ -126,7 +128,10 @@ def test_both_headers_are_landed_from_one_topic(
 def test_events_resent_out_of_order_are_landed_once(
     topics: Topics, kafka: KafkaServer, server_warehouse: Warehouse, run: Callable[..., Summary]
 ) -> None:
-    """A refused batch comes after later ones: new. What comes again: left out, in this range and in a later one."""
+    """A refused batch comes after later ones: new. What comes again: left out, in this range and in a later one.
+
+    They are counted, and so is what is not landed: nothing.
+    """
     topics.create_catalogue(["metrics_logged"])
     producer_id = new_producer_id()
 
@@ -141,7 +146,12 @@ def test_events_resent_out_of_order_are_landed_once(
     send([4, 5, 6, 11, 12])
     send([9, 10, 9])
     send([11, 12, 13])
-    assert run().duplicates == 6
+    port = free_port()
+    # Longer than the lag is looked at again.
+    assert run(metrics_port=port, idle_seconds=6).duplicates == 6
+    said = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
+    assert 'trailhouse_duplicates_total{topic="trailhouse.metrics_logged"} 6.0' in said
+    assert 'trailhouse_lag_messages{partition="0",topic="trailhouse.metrics_logged"} 0.0' in said
     assert identities(server_warehouse.client, "metrics_logged") == [(producer_id, i) for i in range(14)]
 
 
