@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING, cast
 
 import pytest
+import structlog
 
 from servers.missing import cannot_have
 from servers.topics import Topics
@@ -39,6 +40,14 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith("TRAILHOUSE_")]:
         del os.environ[name]
     os.environ["TRAILHOUSE_CONFIG"] = os.devnull
+    os.environ.pop("COLUMNS", None)
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_come() -> Iterator[None]:
+    """Undo what a command that ran in this process has set up: its stream may be closed by now."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

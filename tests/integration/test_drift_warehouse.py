@@ -158,7 +158,7 @@ def test_what_is_not_there_is_said_with_what_is(warehouse: Warehouse) -> None:
     store(warehouse, data(1), version="1")
     with pytest.raises(DriftInputError, match="has no version '7'; it has '1'"):
         drift.from_warehouse(warehouse.client, "ns/d", version="7")
-    with pytest.raises(DriftInputError, match="has no split 'test'"):
+    with pytest.raises(DriftInputError, match="'ns/d' has no splits; leave 'test' out"):
         drift.from_warehouse(warehouse.client, "ns/d", version="1", split="test")
 
 
