@@ -3,7 +3,8 @@
     python bench/run.py [--events N] [--point-records N] [--calls N] [--repeat N]
 
 A broker is found or started (see `make kafka`); it runs on the same cores as what is measured. Each figure is the
-median of the repeats, which take turns, so that a machine that slows down slows all of them.
+median of the repeats, which take turns, so that a machine that slows down slows all of them; a ratio is that of the
+two figures of one turn.
 """
 
 from __future__ import annotations
@@ -96,9 +97,10 @@ def main(arguments: Sequence[str]) -> None:
         for name, value in measure("log_call.py", str(chosen.calls)).items():
             take(f"log_call_{name}", value)
 
+    for other in ("baseline", "consume"):
+        pairs = zip(taken["landed_events_per_s"], taken[f"{other}_events_per_s"], strict=True)
+        taken[f"landed_to_{other}"] = [landed / per_s for landed, per_s in pairs]
     figures = {name: statistics.median(values) for name, values in taken.items()}
-    figures["landed_to_baseline"] = figures["landed_events_per_s"] / figures["baseline_events_per_s"]
-    figures["landed_to_consume"] = figures["landed_events_per_s"] / figures["consume_events_per_s"]
     figures["event_bytes"] = size
     show(figures, taken)
     print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
