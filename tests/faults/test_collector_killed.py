@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from trailhouse_cli.servers.kafka import KafkaServer
 
 DRIVER = Path(__file__).with_name("collector_driver.py")
+#: Each collector gets at most two ranges landed before it dies: 45 of them are enough for all kills.
 KILLS = 20
 STAGES = ["planned", "inserting", "inserted"]
 #: How long an insert takes at most, about: the moment of a kill is chosen within it.
@@ -55,7 +56,7 @@ def test_spools_are_landed_once_by_collectors_killed_20_times_each(
     tmp_path: Path, stage: str, pytestconfig: Any
 ) -> None:
     """Embedded: the engine dies with the collector, whatever it was doing."""
-    producer_id, each, range_events = new_producer_id(), 30_000, 1_000
+    producer_id, each, range_events = new_producer_id(), 45_000, 1_000
     spooled(
         tmp_path / "spool",
         [("metrics_logged", metrics(producer_id, i, 3)) for i in range(each)],
@@ -90,7 +91,7 @@ def test_topics_are_landed_once_by_collectors_killed_20_times_each(
 ) -> None:
     """On servers: the broker keeps the plan, and the insert may go on when the collector is dead."""
     topics.create_catalogue(["metrics_logged"])
-    producer_id, each, range_events = new_producer_id(), 30_000, 1_000
+    producer_id, each, range_events = new_producer_id(), 45_000, 1_000
     publish(
         kafka.bootstrap_servers, "metrics_logged", [(producer_id, i, metrics(producer_id, i, 3)) for i in range(each)]
     )
