@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from trailhouse_schemas import wire
-from trailhouse_schemas.catalogue import by_name
+from trailhouse_schemas.catalogue import CATALOGUE, by_name
 from trailhouse_schemas.versions import latest
 
 if TYPE_CHECKING:
@@ -39,14 +39,14 @@ def _envelope(producer_id: str, rank: int) -> dict[str, object]:
 
 
 def make_topics(bootstrap_servers: str, names: list[str], partitions: int) -> None:
-    """Create the topics of these event types afresh."""
+    """Create the topics of these event types afresh; those of the catalogue's others are deleted."""
     admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
     topics = [by_name(name).topic for name in names]
-    there = admin.list_topics(timeout=10).topics
-    for future in admin.delete_topics([t for t in topics if t in there]).values() if set(topics) & set(there) else ():
+    old = {event_type.topic for event_type in CATALOGUE.values()} & set(admin.list_topics(timeout=10).topics)
+    for future in admin.delete_topics(sorted(old)).values() if old else ():
         future.result()
     deadline = time.monotonic() + 30
-    while set(topics) & set(admin.list_topics(timeout=10).topics) and time.monotonic() < deadline:
+    while old & set(admin.list_topics(timeout=10).topics) and time.monotonic() < deadline:
         time.sleep(0.1)
     for future in admin.create_topics([NewTopic(t, num_partitions=partitions) for t in topics]).values():
         future.result()

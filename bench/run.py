@@ -74,22 +74,21 @@ def main(arguments: Sequence[str]) -> None:
     kafka = find_kafka(Settings.read())
     try:
         servers = kafka.bootstrap_servers
-        say(f"publishing {chosen.events:,} events and {chosen.point_records:,} records of points to {servers}")
-        make_topics(servers, ["resources_sampled", "metrics_logged"], _PARTITIONS)
+        say(f"publishing {chosen.events:,} events to {servers}")
+        make_topics(servers, ["resources_sampled"], _PARTITIONS)
         size = publish_single_events(servers, chosen.events, _PARTITIONS)
-        publish_points(servers, chosen.point_records, _PARTITIONS)
-        events, records = str(chosen.events), str(chosen.point_records)
+        single = (servers, "resources_sampled", str(chosen.events))
         for turn in range(1, chosen.repeat + 1):
-            say(f"turn {turn} of {chosen.repeat}")
-            take(
-                "consume_events_per_s", per_second(measure("consume.py", "only", servers, "resources_sampled", events))
-            )
-            take("landed_events_per_s", per_second(measure("landed.py", servers, "resources_sampled", events)))
-            take(
-                "baseline_events_per_s",
-                per_second(measure("consume.py", "baseline", servers, "resources_sampled", events)),
-            )
-            landed = measure("landed.py", servers, "metrics_logged", records)
+            say(f"events: turn {turn} of {chosen.repeat}")
+            take("consume_events_per_s", per_second(measure("consume.py", "only", *single)))
+            take("landed_events_per_s", per_second(measure("landed.py", *single)))
+            take("baseline_events_per_s", per_second(measure("consume.py", "baseline", *single)))
+        say(f"publishing {chosen.point_records:,} records of {POINTS_PER_RECORD} points")
+        make_topics(servers, ["metrics_logged"], _PARTITIONS)
+        publish_points(servers, chosen.point_records, _PARTITIONS)
+        for turn in range(1, chosen.repeat + 1):
+            say(f"points: turn {turn} of {chosen.repeat}")
+            landed = measure("landed.py", servers, "metrics_logged", str(chosen.point_records))
             take("landed_points_per_s", per_second(landed) * POINTS_PER_RECORD)
     finally:
         kafka.close()

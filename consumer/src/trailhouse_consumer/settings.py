@@ -35,7 +35,7 @@ class CollectorSettings(BaseSettings):
     flush_bytes: int = Field(default=16 * _MIB, ge=1, le=128 * _MIB, description="Bytes of messages that make a range.")
     flush_seconds: float = Field(default=1.0, ge=0, description="Longest that a message waits for others.")
     memory_mib: int = Field(
-        default=256, ge=16, description="Bound of the messages in memory, those that Kafka's client holds included."
+        default=512, ge=16, description="Bound of the messages in memory, those that Kafka's client holds included."
     )
     metrics_port: int = Field(default=0, ge=0, le=65535, description="Port of the Prometheus metrics; 0: none.")
     metrics_address: str = Field(default="127.0.0.1", description="Address of the Prometheus metrics.")
