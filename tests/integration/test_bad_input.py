@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -13,9 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import trailhouse
+from rows import event, insert_events
 from trailhouse.settings import ProducerSettings
 from trailhouse_cli.main import main
 from trailhouse_schemas.errors import SettingsError
+from trailhouse_schemas.events import AttributeChanged, PermissionChanged, ResourcesAllocated, RunStarted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +79,16 @@ def test_what_the_warehouse_does_not_know_is_refused(
         ("Run 'nope' is not known", "cost", "--run", "nope"),
         ("Run 'nope' is not known", "verify", "--run", "nope"),
         ("Metric 'nope' is not known", "runs", "plot", "nope"),
+        *(("Group 'nope' is not known", "runs", *command, "--group", "nope") for command in (("list",), ("plot", "m"))),
+        *(
+            (f"{what.replace('-', ' ').capitalize()} 'nope' is not known; see them with", "cost", f"--{what}", "nope")
+            for what in ("team", "principal", "node", "pool", "resource", "model")
+        ),
+        ("Capacity type 'nope' is not known; known are on_demand, reserved, spot", "cost", "--capacity-type", "nope"),
+        *(
+            ("Principal 'nope' is not known; list them with", "audit", *command)
+            for command in (("--principal", "nope"), ("permissions", "--principal", "nope"), ("what-can", "nope"))
+        ),
         ("Status 'nope' is none", "runs", "list", "--status", "nope"),
         ("cannot be sorted by 'nope'", "runs", "list", "--sort", "nope"),
         ("Dataset 'nope' has no profiles", "drift", "-r", "nope", "-c", "good.csv"),
@@ -92,6 +105,47 @@ def test_what_the_warehouse_does_not_know_is_refused(
         *(("is empty; name a --since", command, *_BACKWARDS) for command in ("cost", "audit", "verify")),
     ):
         assert said in refused(capsys, *arguments)
+
+
+def test_a_name_that_is_known_may_have_nothing_in_the_period(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor need it ever have had anything: that is an answer, and the exit code 0; one letter off is not."""
+    monkeypatch.setenv("TRAILHOUSE_WAREHOUSE", warehouse.url)
+    started = event(RunStarted, project="p", run_id="r", principal="alice", group="sweep-1")
+    held = {"pool": "large", "node": "n1", "resource": "gpu", "model": "h100", "capacity_type": "spot"}
+    allocated = event(
+        ResourcesAllocated, project="p", principal="bob", allocation_id="a", quantity=1, started_at=_MOMENT, **held
+    )
+    team = event(
+        AttributeChanged, entity_kind="project", entity_id="p", attribute="team", operation="set", value='"red"'
+    )
+    granted = event(
+        PermissionChanged,
+        grant_id="g",
+        change="granted",
+        effect="allow",
+        grantee_kind="service",
+        grantee="trainer",
+        actions=["read"],
+        resource="dataset:x",
+    )
+    insert_events(warehouse.client, [started, allocated, team, granted], published_at=_MOMENT)
+    for command, option, name in (
+        *(("cost", what.replace("_", "-"), name) for what, name in held.items()),
+        *(("cost", what, name) for what, name in (("team", "red"), ("principal", "alice"), ("node", ""))),
+        *(("audit", "principal", name) for name in ("alice", "user:alice", "service:trainer")),
+        ("runs list", "group", "sweep-1"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main([*command.split(), f"--{option}", name, "--until", "2020-01-01"])
+        assert ended.value.code == 0, (command, option, name)
+        capsys.readouterr()
+        if name:
+            assert "did you mean" in refused(capsys, *command.split(), f"--{option}", f"{name}z")
+
+
+_MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

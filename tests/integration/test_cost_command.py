@@ -106,7 +106,7 @@ def test_a_period_without_anything_is_a_report_too(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--project", "pp"], "Project 'pp' is not known; did you mean p?"),
+        (["--project", "pp"], "Project 'pp' is not known; did you mean 'p'?"),
         (["--run", "r"], "Run 'r' is not known"),
         (["--by", "porject"], "Cost cannot be grouped by 'porject'; did you mean project?"),
         (["--since", "yesterday-ish"], "'yesterday-ish' is no moment"),

@@ -7,7 +7,6 @@ samples, priced, and added up in integers (`ledger`); only the report rounds.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +31,7 @@ from trailhouse_analytics.accounting.report import CostReport, Subjects, rows_an
 from trailhouse_analytics.accounting.teams import read_teams
 from trailhouse_analytics.accounting.timelines import Pieces, cut, grid
 from trailhouse_analytics.errors import CostInputError
+from trailhouse_analytics.names import near
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,7 +121,7 @@ def cost(
         digits: Digits after the point that money is rounded to; the currency's own when it is None.
 
     Raises:
-        CostInputError: unknown project, run or dimension, or a period that is none.
+        CostInputError: unknown project, run, node, … or dimension, or a period that is none.
     """
     if digits is not None and not 0 <= digits <= 12:  # noqa: PLR2004 - what a price can have
         raise CostInputError(f"Money cannot be rounded to {digits} digits; give 0 to 12")
@@ -168,7 +168,7 @@ def account(
     """Read and cut all that is asked about; as `cost`, without grouping and rounding.
 
     Raises:
-        CostInputError: unknown project or run, or a period that is none.
+        CostInputError: unknown project, run, node, …, or a period that is none.
     """
     since_us = FIRST if since is None else to_micros(since)
     now_us = to_micros(now)
@@ -176,9 +176,8 @@ def account(
     as_of_us = LAST if as_of is None else to_micros(as_of)
     if since is not None and until is not None and since >= until:
         raise CostInputError(f"Period from {since:%Y-%m-%d %H:%M:%S} to {until:%Y-%m-%d %H:%M:%S} is none; swap them")
-    for what in ("project", "run"):
-        if what in only:
-            _require_known(client, what, only[what])
+    for what, name in only.items():
+        _require_known(client, what, name)
     table = read_allocations(client, since_us=since_us, until_us=until_us, as_of_us=as_of_us)
     asked = np.ones(table.num_rows, bool)
     for name, value in only.items():
@@ -339,15 +338,19 @@ def _moments(name: str, begin: Integers) -> Dimension:
     return Dimension(name, starts.tolist(), of[codes].astype(np.int64))
 
 
+#: Capacity types that are known before anything of theirs was heard of.
+_CAPACITY_TYPES: Final = ("on_demand", "reserved", "spot")
+
+
 def _require_known(client: Client, what: str, name: str) -> None:
-    known = known_names(client, what)
-    if name in known:
+    """Raise `CostInputError` when nobody has ever heard of the name; empty means what has none."""
+    if not name and what not in {"project", "run"}:
         return
-    close = difflib.get_close_matches(name, known, n=3)
-    if close:
-        way_out = f"did you mean {', '.join(close)}?"
-    elif known and what == "project":
-        way_out = f"known are {', '.join(known[:10])}{', …' if len(known) > 10 else ''}"  # noqa: PLR2004 - a line
+    if what == "team":
+        known = read_teams(client).ever()
     else:
-        way_out = f"see them with 'trailhouse {'runs' if what == 'run' else 'cost'}'"
-    raise CostInputError(f"{what.capitalize()} {name!r} is not known; {way_out}")
+        known = [*known_names(client, what), *(_CAPACITY_TYPES if what == "capacity_type" else ())]
+    if name not in known:
+        words = what.replace("_", " ").capitalize()
+        listed = "trailhouse runs list" if what == "run" else f"trailhouse cost --by {what}"
+        raise CostInputError(f"{words} {name!r} is not known{near(name, known, otherwise=f'see them with {listed!r}')}")

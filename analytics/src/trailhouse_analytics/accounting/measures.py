@@ -45,7 +45,7 @@ class Use:
 
 
 def known_names(client: Client, what: str) -> list[str]:
-    """Return all projects (`project`) or runs (`run`) that the warehouse has heard of, in order."""
+    """Return all names that the warehouse has heard of, in order, of a kind: project, run, principal, node, …."""
     names: list[str] = ask(client, "cost_known", what=what).column("name").to_pylist()
     return names
 

@@ -48,6 +48,10 @@ class Teams:
             principal if ("principal", principal) in self._steps else "",
         )
 
+    def ever(self) -> list[str]:
+        """Return every team that anything was ever said to be of."""
+        return sorted({team for steps in self._steps.values() for _, team in steps if team})
+
     def timeline(self, key: tuple[str, str, str]) -> Timeline:
         """Return the team (its index in `names`) over time of what has this key."""
         entities = list(zip(("run", "project", "principal"), key, strict=True))

@@ -11,6 +11,7 @@ What is asked for is named `dataset:DATASET_ID`, `model:NAME`, `artifact:NAME`, 
 from __future__ import annotations
 
 from trailhouse_analytics.permissions.effective import effective_permissions, who_can
+from trailhouse_analytics.permissions.known import check_principal
 from trailhouse_analytics.permissions.ledger import Ending, Ledger, read_ledger
 from trailhouse_analytics.permissions.report import DEFAULT_UNUSED_DAYS, AuditReport, audit
 from trailhouse_analytics.permissions.tables import AuditTable
@@ -28,6 +29,7 @@ __all__ = [
     "activity",
     "after_end",
     "audit",
+    "check_principal",
     "denials",
     "effective_permissions",
     "read_ledger",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from trailhouse_analytics.errors import AnalyticsError
 from trailhouse_analytics.permissions.effective import effective_permissions
+from trailhouse_analytics.permissions.known import check_principal
 from trailhouse_analytics.permissions.ledger import read_ledger
 from trailhouse_analytics.permissions.unused import unused
 from trailhouse_analytics.permissions.uses import Scope, activity, after_end, denials, read_uses, unauthorised
@@ -74,12 +75,13 @@ def audit(
         unused_days: Grants count as unused that were there and not used for so many days before `until`.
 
     Raises:
-        AnalyticsError: nothing is known of this project, or the number of days is not positive.
+        AnalyticsError: nothing is known of this project or principal, or the number of days is not positive.
     """
     if unused_days < 1:
         raise AnalyticsError(f"Grants cannot be unused for {unused_days} days; give 1 or more")
     if project and not ask(client, "audit_known_project", project=project).num_rows:
         raise AnalyticsError(f"Project {project!r} is not known; 'trailhouse runs' lists those that are")
+    check_principal(client, principal)
     until = until or datetime.now(UTC)
     scope = Scope(until=until, since=since, project=project, principal=principal)
     ledger = read_ledger(client)

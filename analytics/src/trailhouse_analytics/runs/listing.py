@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from trailhouse_analytics.queries import ask
 from trailhouse_analytics.runs.attributes import tagged, tags_of
 from trailhouse_analytics.runs.conditions import Condition, Quantity, Sort, Value
-from trailhouse_analytics.runs.lookup import check_project
+from trailhouse_analytics.runs.lookup import check_group, check_project
 from trailhouse_analytics.runs.standing import DEFAULT_GRACE, overview
 from trailhouse_analytics.runs.values import values_of
 
@@ -113,9 +113,10 @@ def list_runs(
         grace: How late a sign of life may be.
 
     Raises:
-        RunsInputError: the project, a metric or a parameter is not known, or a metric has several splits.
+        RunsInputError: the project, the group, a metric or a parameter is not known, or a metric has several splits.
     """
     check_project(client, project)
+    check_group(client, group, project=project)
     as_of = now or datetime.now(UTC)
     order = sort or Sort("started")
     asked = [*columns, *having, *(c.quantity for c in where), *([order.by] if isinstance(order.by, Quantity) else [])]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from trailhouse_analytics.errors import RunsInputError
+from trailhouse_analytics.names import near
 from trailhouse_analytics.queries import ask
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver.client import Client
 
-__all__ = ["RunReference", "check_metric", "check_parameter", "check_project", "find_run", "find_runs"]
+__all__ = ["RunReference", "check_group", "check_metric", "check_parameter", "check_project", "find_run", "find_runs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,18 @@ def check_project(client: Client, project: str | None) -> None:
         return
     known = ask(client, "runs_projects").column("project").to_pylist()
     if project not in known:
-        raise RunsInputError(f"Project {project!r} is not known{_near(project, known)}")
+        raise RunsInputError(f"Project {project!r} is not known{near(project, known)}")
+
+
+def check_group(client: Client, group: str | None, *, project: str | None) -> None:
+    """Raise `RunsInputError` unless a run of the project is of that group, or none is named."""
+    if not group:
+        return
+    known = ask(client, "runs_groups", project=project or "").column("name").to_pylist()
+    if group not in known:
+        where = f" in project {project!r}" if project else ""
+        way_out = near(group, known, otherwise="list runs with 'trailhouse runs list' without --group")
+        raise RunsInputError(f"Group {group!r} is not known{where}{way_out}")
 
 
 def find_run(client: Client, text: str, *, project: str | None = None) -> RunReference:
@@ -56,8 +67,9 @@ def find_run(client: Client, text: str, *, project: str | None = None) -> RunRef
             raise RunsInputError(f"Run {text!r} may be any of {_many(len(wanted))}: {some}, …; give more of the id")
     where = f" in project {project!r}" if project else ""
     names = ask(client, "runs_names", project=project or "")
-    near = _near(text, [*names.column("name").to_pylist(), *names.column("run_id").to_pylist()])
-    raise RunsInputError(f"Run {text!r} is not known{where}{near or '; list them with trailhouse runs list'}")
+    known = [*names.column("name").to_pylist(), *names.column("run_id").to_pylist()]
+    way_out = near(text, known, otherwise="list them with 'trailhouse runs list'")
+    raise RunsInputError(f"Run {text!r} is not known{where}{way_out}")
 
 
 def find_runs(client: Client, texts: Iterable[str], *, project: str | None = None) -> list[RunReference]:
@@ -71,7 +83,7 @@ def check_metric(client: Client, name: str, *, project: str | None, run_ids: Seq
     splits = [row["split"] for row in known if row["name"] == name]
     if not splits:
         where = " in these runs" if run_ids else f" in project {project!r}" if project else ""
-        raise RunsInputError(f"Metric {name!r} is not known{where}{_near(name, [row['name'] for row in known])}")
+        raise RunsInputError(f"Metric {name!r} is not known{where}{near(name, [row['name'] for row in known])}")
     return splits
 
 
@@ -80,17 +92,7 @@ def check_parameter(client: Client, name: str, *, project: str | None) -> None:
     known = ask(client, "runs_parameter_names", project=project or "").column("name").to_pylist()
     if name not in known:
         where = f" in project {project!r}" if project else ""
-        raise RunsInputError(f"Parameter {name!r} is not known{where}{_near(name, known)}")
-
-
-def _near(text: str, known: Iterable[str]) -> str:
-    candidates = sorted({name for name in known if name})
-    near = get_close_matches(text, candidates, n=3, cutoff=0.5)
-    if near:
-        return f"; did you mean {' or '.join(map(repr, near))}?"
-    if candidates and len(candidates) <= 8:  # noqa: PLR2004 - as many as fit a line
-        return f"; known are {', '.join(candidates)}"
-    return ""
+        raise RunsInputError(f"Parameter {name!r} is not known{where}{near(name, known)}")
 
 
 def _many(count: int) -> str:

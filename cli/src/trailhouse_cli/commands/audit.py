@@ -272,7 +272,7 @@ def what_can(*, principal: str, as_of: datetime | None, warehouse: str | None, *
 def _permissions(principal: str, as_of: datetime | None, warehouse: str | None, printing: dict[str, Any]) -> None:
     from trailhouse_analytics.permissions import effective_permissions  # noqa: PLC0415 - slow to import
 
-    policy = _policy(warehouse, as_of)
+    policy = _policy(warehouse, as_of, principal)
     found = _section(effective_permissions(policy, principal))
     if principal:
         found = replace(found, title=f"What {principal} may do", empty="nothing: no grant in force reaches this name")
@@ -296,10 +296,11 @@ def who_can(*, action: str, resource: str, as_of: datetime | None, warehouse: st
     print_report(Report(_HEADING, [_section(table)], facts, _doubts(policy)), **printing)
 
 
-def _policy(warehouse: str | None, as_of: datetime | None) -> Any:
-    from trailhouse_analytics.permissions import read_ledger  # noqa: PLC0415 - slow to import
+def _policy(warehouse: str | None, as_of: datetime | None, principal: str = "") -> Any:
+    from trailhouse_analytics.permissions import check_principal, read_ledger  # noqa: PLC0415 - slow to import
 
     with closing(open_warehouse(warehouse)) as client:
+        check_principal(client, principal)
         return read_ledger(client).as_of(as_of or datetime.now(UTC))
 
 
