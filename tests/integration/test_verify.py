@@ -327,6 +327,31 @@ def test_a_spool_that_cannot_be_read_leaves_its_producer_in_doubt(
     found = verify(warehouse.client, spools=[tmp_path], now=NOW)
     assert found.verdict is Verdict.END_UNKNOWN
     assert "cannot be read" in account(found, producer).reason
+    assert (found.sound, found.whole) == (True, False)
+
+
+def test_what_a_spool_that_cannot_be_read_may_hold_is_not_called_accounted_for(
+    warehouse: Warehouse, producer: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, also when one project is asked about: its events may be in there; a loss stays a loss, 1."""
+    insert_events(warehouse.client, [heartbeat(producer, 0, "started"), heartbeat(producer, 1, "finished")])
+
+    def verified(*arguments: str) -> tuple[Any, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["verify", "--spool", str(tmp_path), "--warehouse", warehouse.url, *arguments])
+        return ended.value.code, *capsys.readouterr()
+
+    assert verified()[0] == 0
+    damaged = tmp_path / f"{uuid.uuid4()}.spool"
+    damaged.write_bytes(b"no database at all" * 100)
+    for arguments in ((), ("--project", "p")):
+        code, printed, said = verified(*arguments)
+        assert (code, said.count("\n")) == (2, 1), printed
+        assert "1 spool cannot be read" in said
+        assert str(damaged) in printed.replace("\n", "")
+    insert_events(warehouse.client, [heartbeat(producer, 5, "finished")])
+    code, printed, _ = verified()
+    assert (code, "verdict: lost" in printed) == (1, True)
 
 
 def test_a_forked_child_has_an_account_of_its_own(warehouse: Warehouse, tmp_path: Path) -> None:

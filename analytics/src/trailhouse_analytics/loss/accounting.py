@@ -83,6 +83,7 @@ def verify(
     incomplete = [s.producer_id for s in known.values() if s.seen != s.end or s.producer_id in contents]
     heartbeats = _heartbeats(client, incomplete)
     doubled = _doubled(client, [s.producer_id for s in known.values() if s.landed_rows != s.landed])
+    unreadable = tuple(content.unreadable for content in contents.values() if content.unreadable)
     accounts = tuple(
         _with_findings(
             settle(
@@ -102,10 +103,8 @@ def verify(
         totals=total(accounts),
         accounts=accounts,
         as_of=as_of,
-        notes=(
-            *(content.unreadable for content in contents.values() if content.unreadable),
-            *_notes(client, [] if everything else [contents[p] for p in unasked]),
-        ),
+        notes=(*unreadable, *_notes(client, [] if everything else [contents[p] for p in unasked])),
+        unreadable=unreadable,
     )
 
 
@@ -171,6 +170,6 @@ def _notes(client: Client, left_out: Sequence[SpoolContent]) -> Iterator[str]:
     (nameless,) = _ask(client, "loss_nameless").column("nameless").to_pylist()
     if nameless:
         yield f"{nameless:,} dead letters do not say which event they were; they are in no account"
-    waiting = [content for content in left_out if content.waiting or content.unreadable]
+    waiting = [content for content in left_out if content.waiting]
     if waiting:
         yield f"{len(waiting):,} spools of producers that the warehouse does not know yet are not accounted for here"

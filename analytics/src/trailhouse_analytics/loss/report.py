@@ -85,11 +85,18 @@ class Accounting:
     #: When signs of life were held against the clock.
     as_of: datetime
     notes: tuple[str, ...] = ()
+    #: Why spools could not be read, one line each: what they hold, and of whom, is in no account.
+    unreadable: tuple[str, ...] = ()
 
     @property
     def sound(self) -> bool:
-        """Whether nothing is lost and nothing doubled."""
+        """Whether nothing is known to be lost or doubled."""
         return self.totals.lost == 0 and self.totals.doubled == 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that was to be accounted for could be read."""
+        return not self.unreadable
 
     @property
     def findings(self) -> tuple[Finding, ...]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _EXIT_UNSOUND: Final = 1
+_EXIT_UNKNOWN: Final = 2
 #: Numbers that are shown even where they are 0.
 _ALWAYS: Final = ("emitted", "landed", "lost", "doubled")
 #: Rows that people are shown; other formats have them all.
@@ -63,8 +64,8 @@ def command(
 ) -> int:
     """Account for every event: what producers say they emitted, against what is in the warehouse and in the spools.
 
-    Exit code 0 when nothing is lost and nothing doubled, else 1. The period, project and run choose the producers; each
-    is accounted for as a whole.
+    Exit code 0 when nothing is lost and nothing doubled, 1 when something is, 2 when a spool cannot be read, so that
+    nobody can say. The period, project and run choose the producers; each is accounted for as a whole.
     """
     from trailhouse_analytics.loss import verify  # noqa: PLC0415 - slow to import
     from trailhouse_analytics.runs import check_project, find_run  # noqa: PLC0415
@@ -84,7 +85,13 @@ def command(
     finally:
         client.close()
     print_report(_report(accounting, show_all=show_all, whole=how["format_"] != "table"), **how)
-    return 0 if accounting.sound else _EXIT_UNSOUND
+    if not accounting.sound:
+        return _EXIT_UNSOUND
+    if not accounting.whole:
+        unread = _counted(len(accounting.unreadable), "spool")
+        click.echo(f"trailhouse: {unread} cannot be read, so nobody can say that nothing is lost; see above", err=True)
+        return _EXIT_UNKNOWN
+    return 0
 
 
 def _spools(warehouse: str | None) -> tuple[Path, ...]:
@@ -119,7 +126,7 @@ def _report(accounting: Accounting, *, show_all: bool, whole: bool) -> Report:
     return Report(
         title=f"{totals.lost:,} lost, {totals.doubled:,} doubled of {_counted(totals.emitted, 'event')} "
         f"of {_counted(totals.producers, 'producer')}",
-        facts={"verdict": accounting.verdict.value},
+        facts={"verdict": accounting.verdict.value, "unreadable_spools": len(accounting.unreadable) or None},
         sections=(
             Section(
                 name="producers",
