@@ -354,6 +354,25 @@ def test_what_a_spool_that_cannot_be_read_may_hold_is_not_called_accounted_for(
     assert (code, "verdict: lost" in printed) == (1, True)
 
 
+def test_what_is_left_out_of_the_table_is_more_only_where_something_is_shown(
+    warehouse: Warehouse, producer: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Thirteen producers that are complete are not thirteen more; with one that is not, they are."""
+    complete = [heartbeat(str(uuid.uuid4()), 0, "finished") for _ in range(13)]
+    insert_events(warehouse.client, complete)
+
+    def verified() -> str:
+        with pytest.raises(SystemExit):
+            main(["verify", "--warehouse", warehouse.url, "--spool", str(tmp_path)])
+        return capsys.readouterr().out
+
+    said = verified()
+    assert "complete, all of them" in said
+    assert "* '--all' lists the 13 producers\n" in said
+    insert_events(warehouse.client, [heartbeat(producer, 1, "finished")])
+    assert "* 13 more producers with '--all'\n" in verified()
+
+
 def test_a_forked_child_has_an_account_of_its_own(warehouse: Warehouse, tmp_path: Path) -> None:
     """A real fork: two producers, two spools, and each counts from 0."""
     script = """

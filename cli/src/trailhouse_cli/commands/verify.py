@@ -109,7 +109,12 @@ def _report(accounting: Accounting, *, show_all: bool, whole: bool) -> Report:
     if not whole and not show_all and len(accounts) > _SHOWN:
         odd = [account for account in accounts if account.verdict is not Verdict.COMPLETE]
         accounts = tuple(sorted(odd, key=lambda a: list(Verdict).index(a.verdict))[:_SHOWN])
-        notes.append(f"{_counted(totals.producers - len(accounts), 'more producer')} with '--all'")
+        left = totals.producers - len(accounts)
+        notes.append(
+            f"{_counted(left, 'more producer')} with '--all'"
+            if accounts
+            else f"'--all' lists the {_counted(left, 'producer')}"
+        )
     if not whole and not show_all and len(findings) > _SHOWN:
         notes.append(f"{_counted(len(findings) - _SHOWN, 'more stretch', 'es')} with '--all'")
         findings = findings[:_SHOWN]
