@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 import uuid
@@ -16,7 +17,7 @@ from collected import heartbeat as heartbeat_value
 from collected import metrics as metrics_value
 from producing import read_spools, run_script
 from rows import event, insert_events
-from trailhouse_analytics.loss import Accounting, End, ProducerAccount, Verdict, verify
+from trailhouse_analytics.loss import Accounting, End, ProducerAccount, Verdict, accounting, verify
 from trailhouse_cli.main import main
 from trailhouse_schemas.events import HeartbeatSent, MetricPoint, MetricsLogged, ParametersLogged
 from trailhouse_schemas.spool import Spool, SpooledEvent
@@ -434,6 +435,28 @@ def test_millions_of_sequences_are_accounted_for_in_seconds(warehouse: Warehouse
     found = account(verify(warehouse.client, now=NOW), producer)
     assert (found.emitted, found.lost) == (3_000_002, 3)
     assert findings(found) == [("lost", 8, 9), ("lost", 2_000_001, 2_000_001)]
+
+
+def test_holes_are_the_same_however_they_are_found(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While all are counted or afterwards, by name or all at once, of few events or many: those that were left out."""
+    chance = random.Random(20261123)  # noqa: S311 - no secret
+    expected = {}
+    for size in (2, 5, 30, 31, 34, 300):
+        producer_id = str(uuid.UUID(int=chance.getrandbits(128)))
+        lost = sorted(chance.sample(range(1, size), chance.randrange(size // 2)))
+        there = [sequence for sequence in range(1, size) if sequence not in lost]
+        beats = [heartbeat(producer_id, at, "alive") for at in there[::7]]
+        events = [*beats, *metrics(producer_id, *(set(there) - set(there[::7])))]
+        insert_events(warehouse.client, [heartbeat(producer_id, 0), *events, heartbeat(producer_id, size, "finished")])
+        expected[producer_id] = lost
+    for at_once, unpacked in ((10_000, 1_000_000), (1, 1_000_000), (2, 0), (10_000, 32)):
+        monkeypatch.setattr(accounting, "_AT_ONCE", at_once)
+        monkeypatch.setattr(accounting, "_UNPACKED_EVENTS", unpacked)
+        found = {
+            one.producer_id: [s for f in one.findings for s in range(f.first, f.last + 1)]
+            for one in verify(warehouse.client, now=NOW).accounts
+        }
+        assert found == expected, (at_once, unpacked)
 
 
 def test_the_result_goes_to_arrow_and_pandas(warehouse: Warehouse, producer: str) -> None:

@@ -10,6 +10,8 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+import pyarrow.compute as pc
+
 from trailhouse_analytics.loss.account import Finding, ProducerAccount, Seen, settle
 from trailhouse_analytics.loss.report import Accounting, total, worst
 from trailhouse_analytics.loss.spools import Heartbeat, SpoolContent, read_spools
@@ -18,7 +20,7 @@ from trailhouse_schemas.catalogue import CATALOGUE
 from trailhouse_schemas.warehouse.tables import ORDINAL_COLUMN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -33,6 +35,8 @@ DEFAULT_GRACE: Final = timedelta(seconds=30)
 
 #: Producers that one question names.
 _AT_ONCE: Final = 10_000
+#: Holes of a producer with at most so many events are found while all are counted, which takes 8 bytes an event.
+_UNPACKED_EVENTS: Final = 1_000_000
 _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(2261, 1, 1, tzinfo=UTC)
 
@@ -65,21 +69,21 @@ def verify(
     everything = not (project or run_id or since or until)
     as_of = now or datetime.now(UTC)
     contents = {content.producer_id: content for content in read_spools(spools)}  # before the warehouse: see spools
-    known = _seen(
-        _ask(
-            client,
-            "loss_producers",
-            everything=everything,
-            project=project,
-            run_id=run_id,
-            since=since or _EARLIEST,
-            until=until or _LATEST,
-        )
+    counted = _ask(
+        client,
+        "loss_producers",
+        everything=everything,
+        project=project,
+        run_id=run_id,
+        since=since or _EARLIEST,
+        until=until or _LATEST,
+        unpacked=_UNPACKED_EVENTS,
     )
+    known = _seen(counted)
     unasked = [producer_id for producer_id in contents if producer_id not in known]
     if everything:
         known |= {producer_id: Seen(producer_id=producer_id) for producer_id in unasked}
-    holes = _holes(client, [s.producer_id for s in known.values() if s.seen != s.last_sequence + 1])
+    holes = _holes(client, known, counted)
     incomplete = [s.producer_id for s in known.values() if s.seen != s.end or s.producer_id in contents]
     heartbeats = _heartbeats(client, incomplete)
     doubled = _doubled(client, [s.producer_id for s in known.values() if s.landed_rows != s.landed])
@@ -133,17 +137,28 @@ def _seen(table: pa.Table) -> dict[str, Seen]:
     return {row["producer_id"]: Seen(**{name: row[name] for name in names}) for row in table.select(names).to_pylist()}
 
 
-def _holes(client: Client, producers: Sequence[str]) -> defaultdict[str, Ranges]:
+def _holes(client: Client, known: Mapping[str, Seen], counted: pa.Table) -> defaultdict[str, Ranges]:
     found: defaultdict[str, Ranges] = defaultdict(list)
-    for row in _ask_of(client, "loss_holes", producers):
+    table = counted.select(["producer_id", "hole_firsts", "hole_lasts"])
+    for row in table.filter(pc.greater(pc.list_value_length(table.column("hole_firsts")), 0)).to_pylist():
+        found[row["producer_id"]] = list(zip(row["hole_firsts"], row["hole_lasts"], strict=True))
+    left = [s.producer_id for s in known.values() if s.seen != s.last_sequence + 1 and s.producer_id not in found]
+    for row in _ask_of(client, "loss_holes", left):
         found[row["producer_id"]].append((row["first"], row["last"]))
     return found
 
 
 def _heartbeats(client: Client, producers: Sequence[str]) -> defaultdict[str, list[Heartbeat]]:
     found: defaultdict[str, list[Heartbeat]] = defaultdict(list)
-    for row in _ask_of(client, "loss_heartbeats", producers):
-        found[row["producer_id"]].append(Heartbeat(row["sequence"], row["emitted"], row["dropped"]))
+    if not producers:
+        return found
+    wanted, named = set(producers), len(producers) <= _AT_ONCE
+    for row in _ask(client, "loss_heartbeats", producers=list(producers) if named else []).to_pylist():
+        if row["producer_id"] in wanted:
+            beats = found[row["producer_id"]]
+            beats.append(Heartbeat(row["first"], row["first_emitted"], row["dropped"]))
+            if row["last"] > row["first"]:
+                beats.append(Heartbeat(row["last"], row["last_emitted"], row["dropped"]))
     return found
 
 
