@@ -6,6 +6,7 @@ import pytest
 
 from trailhouse.errors import InvalidRunError
 from trailhouse.identity import Place, find_place
+from trailhouse.once import forget_warnings
 
 NEW = "00000000-0000-7000-8000-000000000000"
 
@@ -132,3 +133,14 @@ def test_ranks_that_nothing_names_a_job_for_are_known_not_to_agree() -> None:
     """So that the process can say so, once."""
     assert not place({"PMI_RANK": "1", "PMI_SIZE": "2"}).agreed
     assert place({"PMI_RANK": "1", "PMI_SIZE": "2"}, run_id="given").agreed
+
+
+def test_a_number_that_is_none_is_warned_about_once_by_name_and_value(caplog: pytest.LogCaptureFixture) -> None:
+    """A rank that nobody can read would make every rank rank 0 without a word."""
+    forget_warnings()
+    for _ in range(2):
+        assert place({"RANK": "x", "WORLD_SIZE": "4"}) == place({})
+    place(SLURM | {"SLURM_PROCID": "-1"})
+    place({"RANK": " ", "WORLD_SIZE": ""})
+    said = [record.getMessage().removeprefix("trailhouse: ").partition(",")[0] for record in caplog.records]
+    assert said == ["RANK is 'x'", "SLURM_PROCID is '-1'"]

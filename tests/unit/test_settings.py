@@ -97,6 +97,22 @@ def test_places_follow_from_home_unless_they_are_set_apart(monkeypatch: pytest.M
     assert Settings.read(spool=Path("/fast")).spool_directory == Path("/fast")
 
 
+def test_an_empty_directory_is_none_not_the_current_one(
+    file: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is weaker holds: the file, else the default; for the producer without its file, too."""
+    monkeypatch.setenv("TRAILHOUSE_HOME", "")
+    monkeypatch.setenv("TRAILHOUSE_SPOOL", "")
+    default = Path("~/.trailhouse").expanduser()
+    assert (Settings.read().home_directory, Settings.read().spool_directory) == (default, default / "spool")
+    file('home = ""\n')
+    assert Settings.read().home_directory == default
+    file('home = "/somewhere"\n')
+    assert Settings.read().spool_directory == Path("/somewhere/spool")
+    file("home = \n")
+    assert ProducerSettings.read_or_warn().spool_directory == default / "spool"
+
+
 def test_a_file_that_is_named_and_not_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Going on without it would collect to somewhere else."""
     monkeypatch.setenv("TRAILHOUSE_CONFIG", str(tmp_path / "nowhere.toml"))

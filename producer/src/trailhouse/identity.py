@@ -4,7 +4,7 @@ All ranks of a job must name the same run, and no rank may wait for another one 
 this order: the argument, TRAILHOUSE_RUN_ID, the UUIDv5 of what the launcher calls the job (the same in all ranks, and
 in all restarts of an elastic job), or, where no launcher is seen, a new UUIDv7.
 
-The functions take the environment as a mapping and read nothing else.
+The functions take the environment as a mapping and read nothing else; what they cannot read in it they warn about.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from trailhouse.errors import InvalidRunError
+from trailhouse.once import warn_once
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -190,4 +191,8 @@ def _slurm_job(environment: Mapping[str, str]) -> str:
 
 def _number(environment: Mapping[str, str], name: str) -> int | None:
     text = environment.get(name, "").strip()
-    return int(text) if text.isascii() and text.isdecimal() else None
+    if text.isascii() and text.isdecimal():
+        return int(text)
+    if text:
+        warn_once(f"{name} is {text!r:.100}, which is no whole number from 0 on; going on as if it were not set")
+    return None

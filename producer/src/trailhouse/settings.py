@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from trailhouse.once import warn_once
 from trailhouse_schemas.errors import SettingsError
-from trailhouse_schemas.settings import Settings
+from trailhouse_schemas.settings import PathsThatAreSet, Settings
 
 if TYPE_CHECKING:
     from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
@@ -98,12 +98,12 @@ def _without_file(settings: type[_S]) -> type[_S]:
         @classmethod
         def settings_customise_sources(
             cls,
-            settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's signature
+            settings_cls: type[BaseSettings],
             init_settings: PydanticBaseSettingsSource,
             env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
             file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (init_settings, env_settings)
+            return (init_settings, PathsThatAreSet(settings_cls, env_settings))
 
     return FromEnvironment

@@ -10,7 +10,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -22,7 +22,10 @@ from pydantic_settings import (
 
 from trailhouse_schemas.errors import SettingsError
 
-__all__ = ["Settings", "config_files", "without_password"]
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+__all__ = ["PathsThatAreSet", "Settings", "config_files", "without_password"]
 
 _PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^/@]*@")
 
@@ -127,4 +130,28 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments win over the environment, which wins over the file."""
-        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_files()))
+        return (
+            init_settings,
+            PathsThatAreSet(settings_cls, env_settings),
+            PathsThatAreSet(settings_cls, TomlConfigSettingsSource(settings_cls, config_files())),
+        )
+
+
+class PathsThatAreSet(PydanticBaseSettingsSource):
+    """What another source says, less directories that are empty: as a path, empty would be the current directory."""
+
+    #: Settings that are directories.
+    PATHS: Final = ("home", "spool")
+
+    def __init__(self, settings_cls: type[BaseSettings], source: PydanticBaseSettingsSource) -> None:
+        """Take the source."""
+        super().__init__(settings_cls)
+        self._source = source
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return what the other source says of one field."""
+        return self._source.get_field_value(field, field_name)
+
+    def __call__(self) -> dict[str, Any]:
+        """Return all that is set."""
+        return {name: value for name, value in self._source().items() if name not in self.PATHS or value != ""}
