@@ -54,6 +54,7 @@ def test_all_that_answers_is_fine_and_values_name_their_source(tmp_path: Path) -
     found = examined(tmp_path, 0, TRAILHOUSE_PROJECT="from-environment", TRAILHOUSE_COLLECT_GROUP="theirs")
     assert found["verdict"] == "all that is configured answers"
     assert {what: state for what, (state, _) in found["checks"].items()} == {
+        "settings": "fine",
         "spools": "fine",
         "warehouse": "fine",
         "kafka": "not set",
@@ -66,6 +67,30 @@ def test_all_that_answers_is_fine_and_values_name_their_source(tmp_path: Path) -
     assert settings["TRAILHOUSE_COLLECT_FLUSH_ROWS"] == ("7", "trailhouse.toml")
     assert settings["TRAILHOUSE_COLLECT_GROUP"] == ("theirs", "environment")
     assert settings["TRAILHOUSE_FLUSH_INTERVAL_SECONDS"] == ("0.2", "default")
+
+
+def test_a_key_that_is_no_setting_is_named_with_its_file_and_the_nearest_one(tmp_path: Path) -> None:
+    """It sets nothing, and nobody would see that; settings that have keys of their own may have any."""
+    assert trailhouse(tmp_path, "migrate").returncode == 0
+    file = tmp_path / "trailhouse.toml"
+    file.write_text(
+        'projekt = "p"\nflush_rows = 3\nxyzzy = 1\n[collect]\nflush_row = 7\n[collect.kafka_client]\n"a.b" = "c"\n'
+    )
+    found = examined(tmp_path, 1)
+    assert found["verdict"] == "look at settings"
+    state, detail = found["checks"]["settings"]
+    assert (state, detail.splitlines()) == (
+        "broken",
+        [
+            "trailhouse.toml: key 'projekt' is no setting; did you mean 'project'?",
+            "trailhouse.toml: key 'flush_rows' is no setting; did you mean 'collect.flush_rows'?",
+            "trailhouse.toml: key 'xyzzy' is no setting; take it out",
+            "trailhouse.toml: key 'collect.flush_row' is no setting; did you mean 'collect.flush_rows'?",
+        ],
+    )
+    assert all(line in trailhouse(tmp_path, "doctor", COLUMNS="200").stdout for line in detail.splitlines())
+    file.write_text('project = "p"\n[collect]\nflush_rows = 7\n')
+    assert examined(tmp_path, 0)["checks"]["settings"] == ("fine", "trailhouse.toml: every key is a setting")
 
 
 def test_what_does_not_answer_is_named_with_the_way_out_and_the_exit_code_is_1(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -11,8 +10,9 @@ import pyarrow as pa
 from pydantic import SecretStr
 
 from trailhouse_cli.reporting import Column, Report, Section, format_options, print_report
+from trailhouse_cli.settings_files import sources_of, unknown_keys
 from trailhouse_schemas.errors import TrailhouseError
-from trailhouse_schemas.settings import Settings, config_files, without_password
+from trailhouse_schemas.settings import PathsThatAreSet, Settings, without_password
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ _KAFKA_TIMEOUT_SECONDS: Final = 5
 def command(format_: str, output: Path | None, section: str | None) -> None:
     """Show the settings in force, where each comes from, and what does not answer.
 
-    Exit code 1 when something that is configured does not answer.
+    Exit code 1 when something that is configured does not answer, or a file has a key that is no setting.
     """
     checks = _checks(Settings.read())
     broken = [row["what"] for row in checks if row["state"] == "broken"]
@@ -53,26 +53,17 @@ def _settings() -> list[dict[str, str]]:
     from trailhouse.settings import ProducerSettings  # noqa: PLC0415 - only this command wants all of them
     from trailhouse_consumer.settings import CollectorSettings  # noqa: PLC0415
 
-    in_file = _in_files()
+    in_file = sources_of()
     rows: dict[str, dict[str, str]] = {}
     for settings in (Settings.read(), ProducerSettings.read(), CollectorSettings.read()):
         prefix = settings.model_config.get("env_prefix", "")
         for name in type(settings).model_fields:
             variable = f"{prefix}{name}".upper()
-            source = "environment" if variable in os.environ else in_file.get(variable, "default")
+            said = os.environ.get(variable)
+            in_environment = said is not None and (said != "" or name not in PathsThatAreSet.PATHS)
+            source = "environment" if in_environment else in_file.get(variable, "default")
             rows.setdefault(variable, {"setting": variable, "value": _shown(getattr(settings, name)), "from": source})
     return [rows[variable] for variable in sorted(rows)]
-
-
-def _in_files() -> dict[str, str]:
-    """Return the file that sets each setting, by the variable that would."""
-    found: dict[str, str] = {}
-    for file in config_files():
-        if file.is_file():
-            for name, value in tomllib.loads(file.read_text("utf-8")).items():
-                names = [f"{name}_{inner}" for inner in value] if isinstance(value, dict) else [name]
-                found |= {f"TRAILHOUSE_{each}".upper(): str(file) for each in names}
-    return found
 
 
 def _shown(value: Any) -> str:
@@ -85,6 +76,7 @@ def _shown(value: Any) -> str:
 
 def _checks(settings: Settings) -> list[dict[str, str]]:
     return [
+        _check("settings", _files, settings),
         _check("spools", _spools, settings),
         _check("warehouse", _warehouse, settings),
         _check("kafka", _kafka, settings) if settings.kafka else _absent("kafka", "events stay in spools"),
@@ -101,6 +93,18 @@ def _check(what: str, look: Callable[[Settings], str], settings: Settings) -> di
         return {"what": what, "state": "fine", "detail": look(settings)}
     except TrailhouseError as error:
         return {"what": what, "state": "broken", "detail": str(error)}
+
+
+def _files(_settings: Settings) -> str:
+    from trailhouse.settings import ProducerSettings  # noqa: PLC0415
+    from trailhouse_cli.errors import BadInputError  # noqa: PLC0415
+    from trailhouse_consumer.settings import CollectorSettings  # noqa: PLC0415
+
+    unknown = unknown_keys({"": ProducerSettings.model_fields, "collect": CollectorSettings.model_fields})
+    if unknown:
+        raise BadInputError("\n".join(unknown))
+    files = sorted(set(sources_of().values()))
+    return f"{', '.join(files)}: every key is a setting" if files else "no file sets any"
 
 
 def _spools(settings: Settings) -> str:
