@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def demo(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def demo(directory: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `trailhouse demo` as a user would."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TRAILHOUSE_")}
     return subprocess.run(
         [sys.executable, "-m", "trailhouse_cli", "demo", "--directory", str(directory), *arguments],
         capture_output=True,
         text=True,
-        env=kept,
+        env=kept | environment,
         check=False,
         timeout=280,
     )
@@ -57,3 +57,12 @@ def test_the_demo_deletes_nothing_that_it_did_not_make(tmp_path: Path) -> None:
     assert refused.stderr.count("\n") == 1
     assert "choose another with --directory" in refused.stderr
     assert (tmp_path / "thesis.txt").exists()
+
+
+def test_the_demo_says_and_deletes_nothing_before_the_servers_it_was_told_of_answer(tmp_path: Path) -> None:
+    """One line, exit code 2, and what an earlier demo left is still there."""
+    (tmp_path / ".trailhouse-demo").touch()
+    refused = demo(tmp_path, "--kafka", TRAILHOUSE_KAFKA="127.0.0.1:1")
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
+    assert "Kafka at 127.0.0.1:1 does not answer" in refused.stderr
+    assert (tmp_path / ".trailhouse-demo").exists()

@@ -14,9 +14,18 @@ from trailhouse_schemas.settings import Settings
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
-__all__ = ["create_topics", "start_servers"]
+__all__ = ["create_topics", "require_named_servers", "start_servers"]
 
 _TIMEOUT_SECONDS = 30
+
+
+def require_named_servers() -> None:
+    """Raise `ServerMissingError` where the settings name a broker or a registry that does not answer; start none."""
+    settings = Settings.read()
+    if settings.kafka:
+        find_kafka(settings).close()
+    if settings.registry:
+        find_registry(settings).close()
 
 
 def start_servers(until: ExitStack) -> dict[str, str]:

@@ -49,6 +49,10 @@ class Story:
     def tell(self) -> int:
         """Run it all; return the exit code of `trailhouse verify`."""
         began = time.monotonic()
+        if self.kafka:
+            from trailhouse_cli.demo.servers import require_named_servers  # noqa: PLC0415 - only with --kafka
+
+            require_named_servers()  # before anything is said, and before what an earlier demo left is deleted
         self._prepare()
         with ExitStack() as servers:
             if self.kafka:
