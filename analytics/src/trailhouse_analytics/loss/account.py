@@ -93,7 +93,7 @@ class Finding:
     """A stretch of sequences of one producer that are not simply landed."""
 
     producer_id: str
-    #: lost, lost or dropped, dropped, doubled, waiting, refused.
+    #: lost, lost or dropped, dropped, doubled, waiting, refused, dead letter dropped.
     kind: str
     first: int
     last: int

@@ -87,6 +87,7 @@ def verify(
     incomplete = [s.producer_id for s in known.values() if s.seen != s.end or s.producer_id in contents]
     heartbeats = _heartbeats(client, incomplete)
     doubled = _doubled(client, [s.producer_id for s in known.values() if s.landed_rows != s.landed])
+    given_up = _given_up(client)
     unreadable = tuple(content.unreadable for content in contents.values() if content.unreadable)
     accounts = tuple(
         _with_findings(
@@ -98,7 +99,7 @@ def verify(
                 now=as_of,
                 grace=grace,
             ),
-            doubled[producer_id],
+            [*doubled[producer_id], *given_up[producer_id]],
         )
         for producer_id, seen in sorted(known.items())
     )
@@ -177,8 +178,24 @@ def _doubled(client: Client, producers: Sequence[str]) -> defaultdict[str, list[
     return found
 
 
-def _with_findings(account: ProducerAccount, doubled: Sequence[Finding]) -> ProducerAccount:
-    return replace(account, findings=(*account.findings, *doubled)) if doubled else account
+def _given_up(client: Client) -> defaultdict[str, list[Finding]]:
+    """Return the dead letters that people have dropped: no holes, and nothing that anybody will land."""
+    found: defaultdict[str, list[Finding]] = defaultdict(list)
+    for row in _ask(client, "loss_given_up").to_pylist():
+        found[row["producer_id"]].append(
+            Finding(
+                producer_id=row["producer_id"],
+                kind="dead letter dropped",
+                first=row["first"],
+                last=row["last"],
+                detail=f"by {row['dropped_by']}: {row['dropped_why']}",
+            )
+        )
+    return found
+
+
+def _with_findings(account: ProducerAccount, more: Sequence[Finding]) -> ProducerAccount:
+    return replace(account, findings=(*account.findings, *more)) if more else account
 
 
 def _notes(client: Client, left_out: Sequence[SpoolContent]) -> Iterator[str]:
