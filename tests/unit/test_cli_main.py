@@ -19,11 +19,12 @@ import pytest
 
 from trailhouse_cli.commands import __path__ as commands_path
 from trailhouse_cli.errors import BadInputError
-from trailhouse_cli.main import COMMANDS, cli
+from trailhouse_cli.main import COMMANDS, cli, main
 from trailhouse_cli.reporting import Column, Report, Section, print_report
 from trailhouse_cli.times import parse_moment
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -64,12 +65,31 @@ def test_every_command_that_is_listed_is_there_and_no_other() -> None:
     assert modules == set(COMMANDS)
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS))
-def test_every_command_has_help(name: str) -> None:
-    """Its module imports, and it says what it does."""
-    command = cli.get_command(click.Context(cli), name)
-    assert command is not None
-    assert command.help
+def commands(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
+    """Return the path of every command, and of every one below it."""
+    yield path
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, *path, name)
+        else:
+            yield (*path, name)
+
+
+def test_every_command_and_subcommand_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its module imports, it says what it does and how it is called, and ends with 0."""
+    found = list(commands(cli))
+    assert {path[0] for path in found if path} == set(COMMANDS)
+    assert ("runs", "list") in found
+    for path in found:
+        with pytest.raises(SystemExit) as ended:
+            main([*path, "--help"])
+        out, error = capsys.readouterr()
+        usage, _, does, *_ = out.splitlines()
+        assert (ended.value.code, error) == (0, ""), path
+        assert usage.startswith(" ".join(("Usage: trailhouse", *path))), path
+        assert does.strip(), path
 
 
 @pytest.mark.parametrize(
