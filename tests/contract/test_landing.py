@@ -34,18 +34,6 @@ PARTITION = Partition(METRICS.topic, "topic-id", 2)
 PRODUCER = new_producer_id()
 
 
-class Raw:
-    """A message with nothing but a value."""
-
-    def key(self) -> bytes | None:
-        """Return the key."""
-        return b"key"
-
-    def headers(self) -> list[tuple[str, bytes | str | None]] | None:
-        """Return the headers."""
-        return [("name", b"value")]
-
-
 def messages(values: Sequence[bytes | None], first: int) -> Messages:
     """Return messages at these offsets."""
     return Messages(
@@ -53,7 +41,8 @@ def messages(values: Sequence[bytes | None], first: int) -> Messages:
         np.full(len(values), int(NOW.timestamp() * 1e6)),
         list(values),
         [None] * len(values),
-        lambda _: Raw(),
+        [b"key"] * len(values),
+        {offset: [("name", b"value")] for offset in range(first, first + len(values))},
     )
 
 

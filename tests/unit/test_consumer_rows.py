@@ -25,18 +25,6 @@ if TYPE_CHECKING:
 PRODUCER = new_producer_id()
 
 
-class Raw:
-    """A message with nothing but a value."""
-
-    def key(self) -> bytes | None:
-        """Return none."""
-        return None
-
-    def headers(self) -> None:
-        """Return none."""
-        return
-
-
 def messages(
     values: Sequence[bytes | None],
     identities: Sequence[bytes | None] | None = None,
@@ -49,7 +37,7 @@ def messages(
         published_us=np.array(times, np.int64),
         values=list(values),
         identities=list(identities or [None] * len(values)),
-        raw=lambda _: Raw(),
+        keys=[None] * len(values),
         principal="somebody",
         principal_source="spool_owner",
     )

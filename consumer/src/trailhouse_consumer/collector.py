@@ -1,4 +1,8 @@
-"""The loop of the collector: polls its sources, and lands one range at a time.
+"""The loop of the collector: polls its sources, and has ranges landed beside it.
+
+Only this loop speaks to the sources: it reads a range, stores its plan, declares it landed. Making rows and landing
+them is done by workers meanwhile (see `jobs`), so that a range is decoded and another one inserted while messages
+come in.
 
 What may fail for a while (a source, the registry, the warehouse) is waited for with growing pauses, said once, and
 taken up where it was: the range keeps its plan. Meanwhile sources are polled on, so that a consumer group does not take
@@ -10,38 +14,54 @@ from __future__ import annotations
 import gc
 import time
 from collections import Counter
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from trailhouse_consumer.dead_letters import DEAD_LETTERS_TABLE, Dead, Reason, dead_letter_rows, gap_row
+from trailhouse_consumer.backoff import Backoff
+from trailhouse_consumer.dead_letters import DEAD_LETTERS_TABLE, gap_row
 from trailhouse_consumer.decode import Decoder
-from trailhouse_consumer.duplicates import Duplicates
 from trailhouse_consumer.errors import InsertRejectedError, PartitionLostError, SourceUnavailableError
-from trailhouse_consumer.ranges import MAX_DEATHS, MAX_TRIES, token
-from trailhouse_consumer.rows import make_rows
+from trailhouse_consumer.jobs import Job, Prepared, State, Worker
+from trailhouse_consumer.ranges import token
 from trailhouse_consumer.sources import Plan
 from trailhouse_schemas.errors import RegistryUnavailableError, WarehouseUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
+    from typing import Protocol
 
     from trailhouse_consumer.decode import KnowsSchemas
     from trailhouse_consumer.landing import Landed, Landing
     from trailhouse_consumer.monitoring import Metrics
-    from trailhouse_consumer.rows import Rows
     from trailhouse_consumer.settings import CollectorSettings
-    from trailhouse_consumer.sources import Gap, Messages, Partition, Source
+    from trailhouse_consumer.sources import Gap, Partition, Source
     from trailhouse_consumer.warehouse import Warehouse
+
+    class Executes(Protocol):
+        """Where work beside the loop is done: a pool of threads, or the loop itself."""
+
+        def submit(self, work: Callable[..., Any], /, *args: Any) -> Future[Any]:
+            """Begin it."""
+
+        def shutdown(self) -> None:
+            """Wait for what has begun, and end."""
+
 
 __all__ = ["Collector", "Summary"]
 
 _POLL_SECONDS: Final = 0.1
-_FIRST_BACKOFF_SECONDS: Final = 0.2
+#: How long a poll may wait for messages while ranges are on their way.
+_BUSY_POLL_SECONDS: Final = 0.01
 #: A source is asked again soon: a group gives up a member that does not poll.
 _SOURCE_BACKOFF_SECONDS: Final = 2.0
 _LAG_EVERY_SECONDS: Final = 5.0
+_SETTLE_EVERY_SECONDS: Final = 5.0
+#: How long who takes a partition over is kept waiting for a range that is being inserted.
+_FINISH_SECONDS: Final = 5.0
 
 
 @dataclass(slots=True)
@@ -56,51 +76,6 @@ class Summary:
     missing_offsets: int = 0
 
 
-@dataclass(slots=True)
-class _State:
-    """What is known of a partition since it was assigned."""
-
-    #: Which assignment that was.
-    assignment: int
-    duplicates: Duplicates | None
-    #: Highest offset that the warehouse holds of it.
-    highest: int
-    #: The plan that this collector has stored itself and not landed yet: going on with it is no new try.
-    own: Plan | None = None
-    #: Why the warehouse refused its rows.
-    rejected: str = ""
-    #: Through this offset records are tried one by one.
-    singly_through: int = -1
-
-
-class _Backoff:
-    """Growing pauses while one thing does not answer; says so once."""
-
-    def __init__(self, what: str, longest_seconds: float, metrics: Metrics) -> None:
-        self._what = what
-        self._longest = longest_seconds
-        self._metrics = metrics
-        self._seconds = 0.0
-        self._until = 0.0
-        self._log = structlog.get_logger("trailhouse.collector")
-
-    @property
-    def waiting(self) -> bool:
-        return time.monotonic() < self._until
-
-    def failed(self, error: Exception) -> None:
-        if not self._seconds:
-            self._log.warning("waiting", what=self._what, reason=str(error))
-        self._metrics.waits.labels(self._what).inc()
-        self._seconds = min(self._longest, max(_FIRST_BACKOFF_SECONDS, self._seconds * 2))
-        self._until = time.monotonic() + self._seconds
-
-    def answered(self) -> None:
-        if self._seconds:
-            self._log.info("answers again", what=self._what)
-        self._seconds = self._until = 0.0
-
-
 class Collector:
     """Lands what its sources have."""
 
@@ -113,64 +88,82 @@ class Collector:
         settings: CollectorSettings,
         metrics: Metrics,
         registry: KnowsSchemas | None = None,
+        executor: Executes | None = None,
     ) -> None:
-        """Put the parts together; nothing happens before `run`."""
+        """Put the parts together; nothing happens before `run`.
+
+        `executor` does the work beside the loop; by default as many threads as the settings say.
+        """
         self._sources = list(sources)
         self._warehouse = warehouse
-        self._landing = landing
+        self._worker = Worker(warehouse, landing)
         self._settings = settings
         self._metrics = metrics
         self._registry = registry
+        self._executor = executor or ThreadPoolExecutor(settings.landers, "lander")
         self._decoders: dict[str, Decoder] = {}
-        self._states: dict[Partition, _State] = {}
+        #: What is known of each partition, and since which assignment.
+        self._states: dict[Partition, tuple[int, State]] = {}
+        self._jobs: dict[Partition, Job] = {}
         self._gaps: list[Gap] = []
         #: Partitions that wait for the registry; others go on meanwhile.
         self._undecodable: set[Partition] = set()
-        self._backoffs = {what: _Backoff(what, settings.backoff_seconds, metrics) for what in ("warehouse", "registry")}
+        self._backoffs = {what: Backoff(what, settings.backoff_seconds, metrics) for what in ("warehouse", "registry")}
         for source in sources:
             longest = min(_SOURCE_BACKOFF_SECONDS, settings.backoff_seconds)
-            self._backoffs[source.name] = _Backoff(source.name, longest, metrics)
+            self._backoffs[source.name] = Backoff(source.name, longest, metrics)
+            source.losing = self._let_finish
         self._stopping = False
         self._lag_at = 0.0
+        self._settled_at = 0.0
         self._log = structlog.get_logger("trailhouse.collector")
         self.summary = Summary()
 
     def stop(self) -> None:
-        """End after the range at hand; safe in a signal handler."""
+        """End after the ranges at hand; safe in a signal handler."""
         self._stopping = True
 
     def run(self, *, until_idle: bool = False) -> Summary:
         """Collect until stopped; with `until_idle`, until every source is drained and has been quiet for a while."""
         quiet_since = time.monotonic()
-        busy = False
         collecting = gc.isenabled()
         gc.disable()
         try:
             while not self._stopping:
-                wait = _POLL_SECONDS if not busy else 0.0
-                busy = False
-                for source in self._sources:
-                    busy |= self._serve(source, wait)
-                    wait = 0.0
-                if busy:
+                if self.turn(_POLL_SECONDS) or self._jobs:
                     quiet_since = time.monotonic()
                 self._tell_lag()
                 if until_idle and self._idle(time.monotonic() - quiet_since):
                     break
         finally:
-            self._close()
+            self.close()
             if collecting:
                 gc.enable()
         return self.summary
 
-    def _serve(self, source: Source, wait_seconds: float) -> bool:
-        """Poll a source and land what is due; return whether anything was landed."""
+    def turn(self, wait_seconds: float) -> bool:
+        """Do what is to be done now, or wait for it at most that long; return whether a range began or went on."""
+        went_on = self._go_on()
+        waiting = wait_seconds if not self._jobs else min(wait_seconds, _BUSY_POLL_SECONDS)
+        waiting = waiting if not went_on else 0.0
+        came = began = False
+        for source in self._sources:
+            any_came, any_began = self._serve(source, waiting)
+            came, began = came or any_came, began or any_began
+            waiting = 0.0
+        if self._jobs and not (went_on or came or began):
+            steps: list[Future[Any]] = [job.step for job in self._jobs.values()]
+            wait(steps, wait_seconds, FIRST_COMPLETED)
+        return went_on or began
+
+    def _serve(self, source: Source, wait_seconds: float) -> tuple[bool, bool]:
+        """Poll a source and begin what is due; return whether anything came, and whether anything was begun."""
         if self._backoffs[source.name].waiting:
             time.sleep(wait_seconds)
-            return False
-        busy = False
+            return False, False
+        began = False
         try:
-            source.poll(wait_seconds)
+            came = source.poll(wait_seconds)
             self._gaps += source.gaps()
             self._forget_lost()
             self._record_gaps()
@@ -180,111 +173,128 @@ class Collector:
                     break
                 if partition in self._undecodable and self._backoffs["registry"].waiting:
                     continue
-                busy |= self._try(source, partition)
-            if not busy:
-                source.settle()
+                if len(self._jobs) > self._settings.landers:
+                    break
+                if partition not in self._jobs:
+                    began |= self._begin(source, partition)
+            self._settle(source)
         except SourceUnavailableError as error:
             self._backoffs[source.name].failed(error)
-            return False
+            return False, began
         self._backoffs[source.name].answered()
-        return busy
+        return came, began
 
-    def _try(self, source: Source, partition: Partition) -> bool:
-        """Land the next range of a partition; return whether that was done."""
+    def _settle(self, source: Source) -> None:
+        """Declare what was landed: when nothing is on its way, else now and then."""
+        if not self._jobs or time.monotonic() > self._settled_at + _SETTLE_EVERY_SECONDS:
+            source.settle()
+            self._settled_at = time.monotonic()
+
+    def _begin(self, source: Source, partition: Partition) -> bool:
+        """Take the next range of a partition in hand; return whether there was one."""
         try:
-            self._land_next(source, partition)
+            found = source.open_plan(partition)
+            messages = source.read(partition)
+            if not len(messages):
+                if found is not None:
+                    source.landed(partition, found)
+                return False
         except PartitionLostError as error:
-            self._log.warning("partition lost", partition=str(partition), reason=str(error))
-            self._states.pop(partition, None)
+            self._lost(partition, error)
             return False
+        _, state = self._states.get(partition, (0, None))
+        step = self._executor.submit(self._worker.prepare, partition, messages, found, state, self._decoder(partition))
+        self._jobs[partition] = Job(source, partition, step)
+        return True
+
+    def _go_on(self) -> bool:
+        """Take the next step for each range whose last one is done; return whether there was any."""
+        done = [job for job in self._jobs.values() if job.step.done()]
+        for job in done:
+            self._step(job)
+        return bool(done)
+
+    def _step(self, job: Job) -> None:
+        """Take the next step for a range, and wait with all that comes after where it failed."""
+        try:
+            if job.prepared is None:
+                self._promise(job, job.step.result())  # type: ignore[arg-type]
+                return
+            self._landed(job, job.prepared, job.step.result())  # type: ignore[arg-type]
+        except PartitionLostError as error:
+            self._lost(job.partition, error)
+        except SourceUnavailableError as error:
+            self._backoffs[job.source.name].failed(error)
         except RegistryUnavailableError as error:
             self._backoffs["registry"].failed(error)
-            self._undecodable.add(partition)
-            return False
+            self._undecodable.add(job.partition)
         except WarehouseUnavailableError as error:
             self._backoffs["warehouse"].failed(error)
-            return False
+            if job.prepared is not None:
+                self._take_back_try(job, job.prepared)
+        except InsertRejectedError as error:
+            self._rejected(job.partition, job.prepared, error)
+        del self._jobs[job.partition]
+
+    def _promise(self, job: Job, prepared: Prepared) -> None:
+        """Store the plan of a range, and have it landed."""
+        partition = job.partition
         if partition in self._undecodable:
             self._undecodable.discard(partition)
             self._backoffs["registry"].answered()
+        job.source.commit_plan(partition, prepared.plan)
+        self._states[partition] = (partition.assignment, prepared.state)
+        prepared.state.own = prepared.plan
+        job.prepared = prepared
+        job.step = self._executor.submit(self._worker.land, partition, prepared)
+
+    def _landed(self, job: Job, prepared: Prepared, landed: Landed) -> None:
+        """Declare a range landed."""
+        partition, rows, state = job.partition, prepared.rows, prepared.state
         self._backoffs["warehouse"].answered()
-        return True
-
-    def _land_next(self, source: Source, partition: Partition) -> None:
-        """Land one range of a partition: the one whose plan is open, or the next."""
-        state = self._state(partition)
-        found = source.open_plan(partition)
-        messages = source.read(partition)
-        if not len(messages):
-            if found is not None:
-                source.landed(partition, found)
-            return
-        tries = _tries(found, state)
-        if found is not None and tries > MAX_TRIES and found.first < found.last:
-            self._log.warning("records are tried one by one", partition=str(partition), first=found.first)
-            state.singly_through = found.last
-            found, tries = None, 1
-        singly = messages.offsets[0] <= state.singly_through
-        if found is None and singly:
-            messages = messages.head(1)
-        decoder = self._decoder(partition)
-        rows = make_rows(partition, messages, decoder, state.duplicates, whole=found is not None)
-        plan = Plan(rows.first, rows.last) if found is None else Plan(found.first, found.last, tries)
-        doubt = found is not None or singly or plan.first <= state.highest
-        if tries > (MAX_TRIES if state.rejected else MAX_DEATHS):
-            rows = self._given_up(partition, plan, messages, rows, state)
-        source.commit_plan(partition, plan)
-        self._land(source, partition, plan, rows, state, doubt=doubt)
-
-    def _land(
-        self, source: Source, partition: Partition, plan: Plan, rows: Rows, state: _State, *, doubt: bool
-    ) -> None:
-        """Land the rows of a plan that is stored; where the warehouse refuses them the plan stays open."""
-        before, state.own, state.rejected = state.rejected, plan, ""
-        try:
-            landed = self._landing.land(partition, plan, rows, doubt=doubt)
-        except InsertRejectedError as error:
-            state.rejected = str(error)
-            if not before:
-                self._log.warning("rows refused", partition=str(partition), plan=str(plan), reason=str(error))
-            return
-        except WarehouseUnavailableError:
-            self._take_back_try(source, partition, plan, state)
-            raise
-        source.landed(partition, plan)
-        state.own = None
-        state.highest = max(state.highest, plan.last)
+        job.source.landed(partition, prepared.plan)
+        state.own, state.rejected = None, ""
+        state.highest = max(state.highest, prepared.plan.last)
         if state.duplicates is not None:
             state.duplicates.landed(rows.producer_ids, rows.sequences)
-        self._count(partition, rows, landed, doubt=doubt)
+        self._count(partition, prepared, landed)
 
-    def _take_back_try(self, source: Source, partition: Partition, plan: Plan, state: _State) -> None:
+    def _rejected(self, partition: Partition, prepared: Prepared | None, error: InsertRejectedError) -> None:
+        """Remember why the warehouse refused rows; the plan stays open."""
+        assert prepared is not None  # noqa: S101 - nothing is inserted before
+        if not prepared.state.rejected:
+            self._log.warning("rows refused", partition=str(partition), plan=str(prepared.plan), reason=str(error))
+        prepared.state.rejected = str(error)
+
+    def _take_back_try(self, job: Job, prepared: Prepared) -> None:
         """Store that a try ended without a death; who dies or loses the partition while it waits is not to count."""
         try:
-            source.commit_plan(partition, replace(plan, tries=plan.tries - 1))
+            job.source.commit_plan(job.partition, replace(prepared.plan, tries=prepared.plan.tries - 1))
         except (PartitionLostError, SourceUnavailableError):
             return
-        state.own = None
+        prepared.state.own = None
 
-    def _given_up(self, partition: Partition, plan: Plan, messages: Messages, rows: Rows, state: _State) -> Rows:
-        """Return what a single record comes to that was tried too often: a dead letter, unless it is landed."""
-        if self._landing.holds(partition, plan) or not len(rows.table):
-            return rows
-        reason = Reason.REJECTED if state.rejected else Reason.KILLS_THE_COLLECTOR
-        detail = state.rejected or f"The collector has died {plan.tries - 1} times over this record"
-        letters = dead_letter_rows(partition, messages, [Dead(0, reason, detail)])
-        return replace(
-            rows,
-            table=rows.table.slice(0, 0),
-            dead_letters=letters,
-            producer_ids=rows.producer_ids[:0],
-            sequences=rows.sequences[:0],
-        )
+    def _let_finish(self, partitions: Sequence[Partition]) -> None:
+        """Wait a little for ranges that are being inserted and declare them: whoever gets them need not try again."""
+        going = [
+            job
+            for partition in partitions
+            if (job := self._jobs.get(partition)) is not None and job.prepared is not None
+        ]
+        steps: list[Future[Any]] = [job.step for job in going]
+        wait(steps, _FINISH_SECONDS)
+        for job in going:
+            if job.step.done() and job.step.exception() is None:
+                self._step(job)
 
-    def _count(self, partition: Partition, rows: Rows, landed: Landed, *, doubt: bool) -> None:
-        topic, metrics, summary = partition.topic, self._metrics, self.summary
+    def _lost(self, partition: Partition, error: PartitionLostError) -> None:
+        self._log.warning("partition lost", partition=str(partition), reason=str(error))
+        self._states.pop(partition, None)
+
+    def _count(self, partition: Partition, prepared: Prepared, landed: Landed) -> None:
+        topic, metrics, summary, rows = partition.topic, self._metrics, self.summary, prepared.rows
         metrics.ranges.labels(topic).inc()
-        metrics.retried.labels(topic).inc(int(doubt))
+        metrics.retried.labels(topic).inc(int(prepared.doubt))
         metrics.repairs.labels(topic).inc(landed.repairs)
         metrics.messages.labels(topic).inc(rows.messages)
         metrics.rows.labels(topic).inc(len(rows.table))
@@ -303,15 +313,6 @@ class Collector:
         summary.dead_letters += len(rows.dead_letters)
         summary.duplicates += rows.duplicates
 
-    def _state(self, partition: Partition) -> _State:
-        if partition not in self._states:
-            highest = self._landing.highest_offset(partition)
-            duplicates = None
-            if partition.number >= 0:
-                duplicates = Duplicates(partition, self._warehouse, fresh=highest < 0)
-            self._states[partition] = _State(partition.assignment, duplicates, highest)
-        return self._states[partition]
-
     def _decoder(self, partition: Partition) -> Decoder:
         name = partition.event_type.name
         if name not in self._decoders:
@@ -321,7 +322,7 @@ class Collector:
     def _forget_lost(self) -> None:
         """Forget what was known of partitions that are no longer ours, or were somebody else's meanwhile."""
         have = {partition: partition.assignment for each in self._sources for partition in each.partitions()}
-        for partition in [each for each, state in self._states.items() if have.get(each) != state.assignment]:
+        for partition in [each for each, (since, _) in self._states.items() if have.get(each) != since]:
             del self._states[partition]
         self._undecodable &= have.keys()
 
@@ -341,7 +342,7 @@ class Collector:
             self._gaps.pop(0)
 
     def _idle(self, quiet_seconds: float) -> bool:
-        if quiet_seconds < self._settings.idle_seconds or self._gaps:
+        if quiet_seconds < self._settings.idle_seconds or self._gaps or self._jobs:
             return False
         return all(source.drained for source in self._sources)
 
@@ -353,17 +354,16 @@ class Collector:
             gc.collect()
             self._metrics.set_lag({p: lag for source in self._sources for p, lag in source.lag().items()})
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Let what is being inserted come to its end, declare it, and give the sources back."""
+        self._executor.shutdown()
+        for job in list(self._jobs.values()):
+            if job.prepared is not None:
+                self._step(job)
+        self._jobs.clear()
         for source in self._sources:
             try:
                 source.settle()
             except SourceUnavailableError as error:
                 self._log.warning("not settled; the next collector finds the plan", reason=str(error))
             source.close()
-
-
-def _tries(found: Plan | None, state: _State) -> int:
-    """Return which try of a range this is: going on after a wait is none, after a death or a refusal it is one."""
-    if found is None:
-        return 1
-    return found.tries + (0 if found == state.own and not state.rejected else 1)

@@ -76,7 +76,6 @@ def dead_letter_rows(partition: Partition, messages: Messages, dead: Sequence[De
     """Return rows of the table `dead_letters`, in order of offset."""
     rows = []
     for letter in sorted(dead, key=lambda letter: letter.place):
-        raw = messages.raw(letter.place)
         producer_id, sequence = _identity(messages.identities[letter.place])
         rows.append(
             _place(partition)
@@ -85,8 +84,8 @@ def dead_letter_rows(partition: Partition, messages: Messages, dead: Sequence[De
                 "sequence": sequence,
                 "reason": letter.reason.value,
                 "detail": letter.detail,
-                "message_key": _as_bytes(raw.key()),
-                "headers": [{"name": name, "value": _as_bytes(value) or b""} for name, value in raw.headers() or ()],
+                "message_key": messages.keys[letter.place],
+                "headers": [{"name": name, "value": value or b""} for name, value in messages.headers_of(letter.place)],
                 "value": messages.values[letter.place],
                 "_offset": int(messages.offsets[letter.place]),
                 "_published_at": int(messages.published_us[letter.place]),
@@ -131,7 +130,3 @@ def _identity(header: bytes | None) -> tuple[str, int | None]:
     except DecodeError:
         return "", None
     return (identity.producer_id, identity.sequence) if identity.sequence < 1 << 63 else (identity.producer_id, None)
-
-
-def _as_bytes(value: bytes | str | None) -> bytes | None:
-    return value.encode() if isinstance(value, str) else value

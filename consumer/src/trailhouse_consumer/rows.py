@@ -71,14 +71,14 @@ def make_rows(
     """
     event_type = partition.event_type
     if not whole:
-        messages = messages.head(within_one_month(messages.published_us))
+        messages = messages[: within_one_month(messages.published_us)]
     decoded = decoder.decode(messages.values)
     records, places, dead = decoded.records, decoded.places, decoded.dead
     counts, sizes = _weights(event_type, records)
     if not whole and len(records) and (counts.sum() > MAX_ROWS or sizes.sum() > MAX_ARROW_BYTES):
         keep = fitting(counts, sizes)
         end = int(places[keep]) if keep < len(places) else len(messages)
-        messages = messages.head(end)
+        messages = messages[:end]
         records, places, counts, sizes = records.slice(0, keep), places[:keep], counts[:keep], sizes[:keep]
         dead = [letter for letter in dead if letter.place < end]
     too_large = (counts > MAX_ROWS) | (sizes > MAX_ARROW_BYTES)

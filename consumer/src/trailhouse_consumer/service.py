@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -62,12 +62,20 @@ def collect(
     client = _connect(where, how, create=create, wait=not (embedded or until_idle))
     if client is None:
         return Summary()
-    try:
+    with ExitStack() as opened:
+        opened.callback(client.close)
         migrate(client) if create else check(client)
+        clients = [client]
+        for _ in range(how.landers):
+            another = _connect(where, how, create=False, wait=not (embedded or until_idle))
+            if another is None:
+                return Summary()
+            opened.callback(another.close)
+            clients.append(another)
         metrics = Metrics()
         if how.metrics_port:
             metrics.serve(how.metrics_address, how.metrics_port)
-        warehouse = Warehouse(client)
+        warehouse = Warehouse(*clients)
         collector = Collector(
             _sources(where, how, spools, until_idle=until_idle),
             warehouse,
@@ -78,8 +86,6 @@ def collect(
         )
         with _signals_to(collector.stop):
             return collector.run(until_idle=until_idle)
-    finally:
-        client.close()
 
 
 def _connect(where: Settings, how: CollectorSettings, *, create: bool, wait: bool) -> Client | None:

@@ -37,6 +37,7 @@ class CollectorSettings(BaseSettings):
     memory_mib: int = Field(
         default=512, ge=16, description="Bound of the messages in memory, those that Kafka's client holds included."
     )
+    landers: int = Field(default=2, ge=1, le=64, description="Ranges that are decoded or inserted at the same time.")
     metrics_port: int = Field(default=0, ge=0, le=65535, description="Port of the Prometheus metrics; 0: none.")
     metrics_address: str = Field(default="127.0.0.1", description="Address of the Prometheus metrics.")
     idle_seconds: float = Field(default=1.0, ge=0, description="Quiet after which --until-idle ends.")

@@ -6,6 +6,7 @@ import re
 from contextlib import contextmanager
 from functools import cache
 from importlib import resources
+from queue import LifoQueue
 from typing import TYPE_CHECKING, Any, Final
 
 from trailhouse_consumer.errors import InsertRejectedError
@@ -43,19 +44,24 @@ _CODE: Final = re.compile(r"Code: (\d+)")
 
 
 class Warehouse:
-    """The warehouse as the collector uses it. Every method raises `WarehouseUnavailableError` when it has to wait."""
+    """The warehouse as the collector uses it. Every method raises `WarehouseUnavailableError` when it has to wait.
 
-    def __init__(self, client: Client) -> None:
-        """Use an open client of a migrated database."""
-        self._client = client
+    Several threads may use it: each call takes a client that nobody else has, and waits where there is none.
+    """
+
+    def __init__(self, *clients: Client) -> None:
+        """Use open clients of one migrated database, at least one."""
+        self._free: LifoQueue[Client] = LifoQueue()
+        for client in clients:
+            self._free.put(client)
 
     def insert(self, table: str, rows: pa.Table, token: str) -> None:
         """Insert rows as one block under a deduplication token; raises `InsertRejectedError` for what is in them.
 
         The number of Arrow batches belongs to the token's identity, so there is always one.
         """
-        with _errors():
-            self._client.insert_arrow(
+        with self._client() as client, _errors():
+            client.insert_arrow(
                 table,
                 rows.combine_chunks(),
                 settings={
@@ -68,9 +74,17 @@ class Warehouse:
 
     def ask(self, question: str, parameters: Mapping[str, Any]) -> pa.Table:
         """Return the answer to the question in `sql/QUESTION.sql`."""
-        with _errors():
-            answer: pa.Table = self._client.query_arrow(_sql(question), dict(parameters), use_strings=True)
+        with self._client() as client, _errors():
+            answer: pa.Table = client.query_arrow(_sql(question), dict(parameters), use_strings=True)
         return answer
+
+    @contextmanager
+    def _client(self) -> Iterator[Client]:
+        client = self._free.get()
+        try:
+            yield client
+        finally:
+            self._free.put(client)
 
 
 @cache

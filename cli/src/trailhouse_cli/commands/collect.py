@@ -29,6 +29,7 @@ __all__ = ["command"]
 @click.option("--group-protocol", type=click.Choice(["classic", "consumer"]), help="Consumer group's protocol.")
 @click.option("--metrics-port", type=int, help="Port of the Prometheus metrics; 0: none.")
 @click.option("--memory-mib", type=int, help="Bound of the messages in memory.")
+@click.option("--landers", type=int, help="Ranges that are decoded or inserted at the same time.")
 @click.option("--flush-rows", type=int, help="Messages that make a range.")
 @click.option("--flush-bytes", type=int, help="Bytes of messages that make a range.")
 @click.option("--flush-seconds", type=float, help="Longest that a message waits for others.")
@@ -43,6 +44,7 @@ def command(  # noqa: PLR0917 - click passes them by name
     group_protocol: str | None,
     metrics_port: int | None,
     memory_mib: int | None,
+    landers: int | None,
     flush_rows: int | None,
     flush_bytes: int | None,
     flush_seconds: float | None,
@@ -61,6 +63,7 @@ def command(  # noqa: PLR0917 - click passes them by name
         group_protocol=group_protocol,
         metrics_port=metrics_port,
         memory_mib=memory_mib,
+        landers=landers,
         flush_rows=flush_rows,
         flush_bytes=flush_bytes,
         flush_seconds=flush_seconds,

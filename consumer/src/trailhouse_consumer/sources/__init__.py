@@ -7,24 +7,30 @@ where the messages are, and forgets the stretch when it is done. The promises, w
 - A plan that is stored survives the death of the collector. Who gets the partition next finds it, and `read` then
   lends exactly its range.
 - What was declared `landed` is never lent again by this source, nor after the next `commit_plan` or `settle` by any.
+- What is said of a partition counts for the assignment at which it was lent, not for a later one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from trailhouse_schemas.catalogue import by_topic
+from trailhouse_schemas.wire import IDENTITY_HEADER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from trailhouse_schemas.catalogue import EventType
 
-__all__ = ["Gap", "Limits", "Messages", "Partition", "Plan", "RawMessage", "Source"]
+__all__ = ["Gap", "Headers", "Limits", "Messages", "Partition", "Plan", "Source"]
+
+#: Names and values of a message's headers; a name may come more than once.
+Headers = list[tuple[str, bytes | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +85,6 @@ class Limits:
     seconds: float = 1.0
 
 
-class RawMessage(Protocol):
-    """What only a dead letter needs of a message."""
-
-    def key(self) -> bytes | str | None:
-        """Return the message's key."""
-
-    def headers(self) -> Sequence[tuple[str, bytes | str | None]] | None:
-        """Return the message's headers."""
-
-
 @dataclass(frozen=True, slots=True)
 class Messages:
     """A stretch of messages of one partition, column by column, in order of offset."""
@@ -100,8 +96,9 @@ class Messages:
     values: list[bytes | None]
     #: The 24 bytes of the header that identifies the event, where there is one.
     identities: list[bytes | None]
-    #: The message itself, by its place in this stretch.
-    raw: Callable[[int], RawMessage]
+    keys: list[bytes | None]
+    #: All headers, by offset, of the messages that have others than the one that identifies the event.
+    odd_headers: Mapping[int, Headers] = field(default_factory=dict)
     #: Who was verified to have published them, and how.
     principal: str = ""
     principal_source: str = "unverified"
@@ -110,16 +107,38 @@ class Messages:
         """Return the number of messages."""
         return len(self.values)
 
-    def head(self, count: int) -> Messages:
-        """Return the first `count` of them."""
-        return Messages(
-            self.offsets[:count],
-            self.published_us[:count],
-            self.values[:count],
-            self.identities[:count],
-            self.raw,
-            self.principal,
-            self.principal_source,
+    def __getitem__(self, places: slice) -> Messages:
+        """Return some of them; `places` has no step."""
+        return replace(
+            self,
+            offsets=self.offsets[places],
+            published_us=self.published_us[places],
+            values=self.values[places],
+            identities=self.identities[places],
+            keys=self.keys[places],
+        )
+
+    def headers_of(self, place: int) -> Headers:
+        """Return all headers of one of them."""
+        odd = self.odd_headers.get(int(self.offsets[place]))
+        if odd is not None:
+            return odd
+        identity = self.identities[place]
+        return [] if identity is None else [(IDENTITY_HEADER, identity)]
+
+    @staticmethod
+    def joined(parts: Sequence[Messages]) -> Messages:
+        """Return stretches that follow one another as one; at least one, all of the same principal."""
+        if len(parts) == 1:
+            return parts[0]
+        return replace(
+            parts[0],
+            offsets=np.concatenate([part.offsets for part in parts]),
+            published_us=np.concatenate([part.published_us for part in parts]),
+            values=[value for part in parts for value in part.values],
+            identities=[identity for part in parts for identity in part.identities],
+            keys=[key for part in parts for key in part.keys],
+            odd_headers={offset: odd for part in parts for offset, odd in part.odd_headers.items()},
         )
 
 
@@ -127,11 +146,14 @@ class Source(Protocol):
     """A place that messages come from. Not for use by several threads at once."""
 
     name: str
+    #: Is told of partitions that are about to go to somebody else, while what is landed of them can still be declared.
+    losing: Callable[[Sequence[Partition]], None]
 
-    def poll(self, timeout_seconds: float) -> None:
+    def poll(self, timeout_seconds: float) -> bool:
         """Take in what has come, waiting for it at most that long; serve changes of assignment.
 
-        Reads no further ahead than its share of the memory. Raises `SourceUnavailableError`.
+        Reads no further ahead than its share of the memory: where that is full it returns at once. Returns whether
+        anything came. Raises `SourceUnavailableError`.
         """
 
     def partitions(self) -> list[Partition]:
@@ -155,7 +177,12 @@ class Source(Protocol):
         """
 
     def landed(self, partition: Partition, plan: Plan) -> None:
-        """Forget what is lent up to the end of the plan: it is in the warehouse."""
+        """Forget what is lent up to the end of the plan: it is in the warehouse.
+
+        Raises:
+            PartitionLostError: it is somebody else's, or was meanwhile; nothing is changed.
+            SourceUnavailableError: say it again.
+        """
 
     def settle(self) -> None:
         """Declare done all that was landed and not declared yet; raises `SourceUnavailableError`."""

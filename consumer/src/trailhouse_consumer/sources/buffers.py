@@ -1,8 +1,13 @@
-"""What was read of one Kafka partition and is not landed, and how far its offsets have come. No I/O."""
+"""What was read of one Kafka partition and is not landed, and how far its offsets have come. No I/O.
+
+The client's messages are taken apart as they come, while they are in the processor's cache, and let go: what is kept
+of one is a third of what the client needs for it.
+"""
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,18 +18,20 @@ from trailhouse_consumer.sources import Messages
 from trailhouse_schemas.wire import IDENTITY_HEADER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from collections.abc import Set as AbstractSet
+    from collections.abc import Iterable, Mapping
 
-    from trailhouse_consumer.sources import Limits, Partition, Plan
+    from trailhouse_consumer.sources import Headers, Limits, Partition, Plan
 
-__all__ = ["MESSAGE_OVERHEAD_BYTES", "Buffer", "Key", "crowded"]
+__all__ = ["MESSAGE_OVERHEAD_BYTES", "Buffer", "Key", "crowded", "taken_apart"]
 
 #: Topic and number of a partition.
 Key = tuple[str, int]
 
 #: What a message takes in memory beside its value.
-MESSAGE_OVERHEAD_BYTES: Final = 600
+MESSAGE_OVERHEAD_BYTES: Final = 160
+
+#: A partition that cannot be landed for so long is not to take the memory of the others.
+_LONG_SECONDS: Final = 10.0
 
 
 @dataclass(slots=True)
@@ -36,7 +43,7 @@ class Buffer:
     position: int
     #: The plan that is stored and not landed.
     plan: Plan | None = None
-    messages: list[Any] = field(default_factory=list)
+    count: int = 0
     bytes: int = 0
     #: When the oldest of the messages came, on the monotonic clock.
     since: float = 0.0
@@ -46,94 +53,132 @@ class Buffer:
     unsettled: int | None = None
     #: Why nothing more can be read of it.
     stuck: str = ""
+    _stretches: deque[Messages] = field(default_factory=deque)
 
-    def add(self, run: list[Any], size: int) -> None:
-        """Take in messages that came, with the bytes of their values."""
-        if not self.messages:
+    def add(self, messages: Messages) -> None:
+        """Take in messages that came, at least one."""
+        if not self.count:
             self.since = time.monotonic()
-        self.messages += run
-        self.bytes += size + MESSAGE_OVERHEAD_BYTES * len(run)
-        self.position = run[-1].offset() + 1
+        self._stretches.append(messages)
+        self.count += len(messages)
+        self.bytes += _size(messages)
+        self.position = int(messages.offsets[-1]) + 1
         self.at_end = False
+
+    @property
+    def first(self) -> int:
+        """The first offset that is not landed, as far as it is known."""
+        return int(self._stretches[0].offsets[0]) if self._stretches else self.position
 
     def is_due(self, limits: Limits) -> bool:
         """Return whether a range can be cut from it: the one of its plan, or a full or an old one."""
         if self.plan is not None:
             return self.position > self.plan.last
-        if not self.messages:
+        if not self.count:
             return False
         return (
-            len(self.messages) >= limits.rows
-            or self.bytes >= limits.bytes + MESSAGE_OVERHEAD_BYTES * len(self.messages)
+            self.count >= limits.rows
+            or self.bytes >= limits.bytes + MESSAGE_OVERHEAD_BYTES * self.count
             or time.monotonic() - self.since >= limits.seconds
         )
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing of it could be landed for long: its schema is not to be had, say."""
+        return self.count > 0 and time.monotonic() - self.since > _LONG_SECONDS
 
     @property
     def lacks_of_plan(self) -> bool:
         """Whether messages of its plan are still to come: it cannot be landed before."""
         return self.plan is not None and self.position <= self.plan.last
 
-    def head(self, limits: Limits) -> Messages:
-        """Return the messages of the plan, else as many as the limits allow, at least one if there is one."""
-        if self.plan is not None:
-            last = self.plan.last
-            run = [message for message in self.messages if message.offset() <= last]
-        else:
-            run = self.messages[: limits.rows]
-        values = list(map(Message.value, run))
-        if self.plan is None and self.bytes > limits.bytes:
-            sizes = np.cumsum([len(value or b"") for value in values])
-            keep = max(1, int(np.searchsorted(sizes, limits.bytes, side="right")))
-            run, values = run[:keep], values[:keep]
-        return Messages(
-            offsets=np.array(list(map(Message.offset, run)), np.int64),
-            published_us=np.array([stamp[1] for stamp in map(Message.timestamp, run)], np.int64) * 1000,
-            values=values,
-            identities=_identities(list(map(Message.headers, run))),
-            raw=run.__getitem__,
-        )
+    def head(self, limits: Limits) -> Messages | None:
+        """Return the messages of the plan, else as many as the limits allow, at least one; None when there is none."""
+        parts: list[Messages] = []
+        rows, room = limits.rows, limits.bytes
+        for stretch in self._stretches:
+            part = stretch[: _through(stretch, self.plan.last)] if self.plan is not None else stretch[:rows]
+            if self.plan is None and (size := _value_bytes(part)) > room:
+                sizes = np.cumsum([len(value or b"") for value in part.values])
+                part = part[: max(0 if parts else 1, int(np.searchsorted(sizes, room, side="right")))]
+            elif self.plan is None:
+                room -= size
+            rows -= len(part)
+            if len(part):
+                parts.append(part)
+            if len(part) < len(stretch):
+                break
+        return Messages.joined(parts) if parts else None
 
     def drop_through(self, last: int) -> None:
         """Forget messages up to an offset."""
-        messages = self.messages
-        keep = next((place for place, message in enumerate(messages) if message.offset() > last), len(messages))
-        dropped = messages[:keep]
-        self.bytes -= sum(map(len, dropped)) + MESSAGE_OVERHEAD_BYTES * len(dropped)
-        del messages[:keep]
+        while self._stretches:
+            stretch = self._stretches.popleft()
+            end = _through(stretch, last)
+            dropped = stretch[:end]
+            self.count -= len(dropped)
+            self.bytes -= _size(dropped)
+            if end < len(stretch):
+                self._stretches.appendleft(stretch[end:])
+                return
 
 
-def crowded(buffers: Mapping[Key, Buffer], paused: AbstractSet[Key], bound: int) -> set[Key]:
-    """Return the partitions that nothing more is to be fetched of, given those that are paused and a bound in bytes.
+def taken_apart(run: list[Any]) -> Messages:
+    """Return messages of the client, of one partition, column by column."""
+    seen: dict[bytes | None, bytes | None] = {}
+    all_headers: list[Any] = list(map(Message.headers, run))
+    identities, odd = _identities(all_headers)
+    offsets = np.array(list(map(Message.offset, run)), np.int64)
+    return Messages(
+        offsets=offsets,
+        published_us=np.array([stamp[1] for stamp in map(Message.timestamp, run)], np.int64) * 1000,
+        values=list(map(Message.value, run)),
+        identities=identities,
+        # One object for each key: a producer sends thousands of events under the same.
+        keys=[seen.setdefault(key, key) for key in map(Message.key, run)],
+        odd_headers={int(offsets[place]): all_headers[place] for place in odd},
+    )
 
-    A partition may have a quarter of the bound, and when all have the bound together none may have more; who is paused
-    waits until half of that is free. But a plan can be landed only whole: who lacks some of its own has no share, and
-    when memory is full one of them, the furthest, still goes on. So nothing stands still, and the bound is passed by
-    one range at most.
+
+def crowded(buffers: Mapping[Key, Buffer], used: int, bound: int, *, full: bool) -> set[Key]:
+    """Return the partitions that nothing more is to be fetched of, given the bytes that are used and their bound.
+
+    A plan can be landed only whole. When memory is full, one partition that lacks some of its own, the furthest, still
+    goes on; so nothing stands still, and the bound is passed by one range at most. Who is `full` stays so until half
+    of the bound is free. A partition that cannot be landed for long has a quarter of the bound.
     """
-    used = sum(buffer.bytes for buffer in buffers.values())
-    full = used >= bound or (len(paused) == len(buffers) and used >= bound // 2)
+    if used < (bound // 2 if full else bound):
+        return {key for key, b in buffers.items() if b.bytes >= bound // 4 and b.waits and not b.lacks_of_plan}
     lacking = {key: buffer.bytes for key, buffer in buffers.items() if buffer.lacks_of_plan}
-    if full:
-        furthest = max(lacking, key=lambda key: (lacking[key], key), default=None)
-        return {key for key in buffers if key != furthest}
-    return {
-        key
-        for key, buffer in buffers.items()
-        if key not in lacking and buffer.bytes >= bound // (8 if key in paused else 4)
-    }
+    furthest = max(lacking, key=lambda key: (lacking[key], key), default=None)
+    return {key for key in buffers if key != furthest}
 
 
-def _identities(all_headers: list[Any]) -> list[bytes | None]:
-    """Return the header that identifies the event, of each message."""
-    return [
-        # Our own producers send one header: without a call for each message.
-        headers[0][1] if headers and len(headers) == 1 and headers[0][0] == IDENTITY_HEADER else _identity(headers)
+def _through(stretch: Messages, last: int) -> int:
+    """Return how many of the messages are not behind an offset."""
+    return int(np.searchsorted(stretch.offsets, last, side="right"))
+
+
+def _value_bytes(messages: Messages) -> int:
+    values: list[Any] = messages.values
+    try:
+        return sum(map(len, values))
+    except TypeError:  # a value that is null
+        return sum(len(value or b"") for value in values)
+
+
+def _size(messages: Messages) -> int:
+    return _value_bytes(messages) + MESSAGE_OVERHEAD_BYTES * len(messages)
+
+
+def _identities(all_headers: list[Headers | None]) -> tuple[list[bytes | None], Iterable[int]]:
+    """Return the header that identifies the event, of each message, and which messages have others."""
+    # Our own producers send one header: without a call for each message.
+    usual = [
+        headers[0][1] if headers and len(headers) == 1 and headers[0][0] == IDENTITY_HEADER else None
         for headers in all_headers
     ]
-
-
-def _identity(headers: list[tuple[str, bytes | None]] | None) -> bytes | None:
-    for name, value in headers or ():
-        if name == IDENTITY_HEADER:
-            return value
-    return None
+    odd = [place for place, identity in enumerate(usual) if identity is None and all_headers[place]]
+    for place in odd:
+        usual[place] = next((value for name, value in all_headers[place] or () if name == IDENTITY_HEADER), None)
+    return usual, odd

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from itertools import count, groupby
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import structlog
 from confluent_kafka import (
     Consumer,
@@ -31,22 +32,25 @@ from confluent_kafka.admin import AdminClient
 from trailhouse_consumer.errors import PartitionLostError, SourceUnavailableError
 from trailhouse_consumer.ranges import plan_from_metadata, plan_to_metadata, settled_metadata
 from trailhouse_consumer.sources import Gap, Limits, Messages, Partition, Plan
-from trailhouse_consumer.sources.buffers import Buffer, Key, crowded
+from trailhouse_consumer.sources.buffers import Buffer, Key, crowded, taken_apart
 from trailhouse_schemas.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from trailhouse_consumer.settings import CollectorSettings
 
 __all__ = ["KafkaSource"]
 
+_NONE: Final = Messages(np.empty(0, np.int64), np.empty(0, np.int64), [], [], [])
 _ANSWER_SECONDS: Final = 10.0
 _TOPICS_EVERY_SECONDS: Final = 5.0
 #: Messages that one call takes at most.
 _BATCH: Final = 20_000
 #: No fetch may hold more than this, whatever the bound of the memory.
 _FETCH_BYTES: Final = 32 << 20
+#: The bytes that the client holds are bounded, not the messages.
+_QUEUED_MESSAGES: Final = 10_000_000
 #: How long a commit may take; the client itself would wait for a broker for ever.
 _COMMIT_SECONDS: Final = 5.0
 _AWAY: Final = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN})  # noqa: SLF001
@@ -72,7 +76,8 @@ class KafkaSource:
         self._servers = bootstrap_servers
         self._limits = limits
         self._settings = _client_settings(bootstrap_servers, how)
-        self._bound = how.memory_mib << 19
+        #: Bytes of messages in memory: from the first on no more are taken from the client, from the second on fetched.
+        self._hold, self._bound = how.memory_mib << 18, how.memory_mib * 3 << 17
         self._consumer: Any = None
         self._admin: Any = None
         self._buffers: dict[Key, Buffer] = {}
@@ -82,6 +87,7 @@ class KafkaSource:
         self._topics_at = 0.0
         self._joined = False
         self._paused: set[Key] = set()
+        self.losing: Callable[[Sequence[Partition]], None] = lambda _partitions: None
         self._down = False
         self._committing: threading.Thread | None = None
         self._log = structlog.get_logger("trailhouse.collector")
@@ -95,13 +101,21 @@ class KafkaSource:
                 f"Kafka at {self._servers} does not answer ({_text(error)}); start it, or set TRAILHOUSE_KAFKA"
             ) from error
 
-    def poll(self, timeout_seconds: float) -> None:
-        """Take in what has come; join, rejoin, and serve changes of assignment. Raises `SourceUnavailableError`."""
+    def poll(self, timeout_seconds: float) -> bool:
+        """Take in what has come; join, rejoin, and serve changes of assignment. Raises `SourceUnavailableError`.
+
+        While memory is nearly full of what can be landed, messages are left with the client, but for one a call: to
+        pause would make it throw away what it has fetched.
+        """
         try:
             self._subscribe()
             self._ask_whether_up()
             self._throttle()
-            self._take(self._consumer.consume(num_messages=_BATCH, timeout=timeout_seconds))
+            held = self._is_held()
+            messages = self._consumer.consume(
+                num_messages=1 if held else _BATCH, timeout=0.0 if held else timeout_seconds
+            )
+            self._take(messages)
         except SourceUnavailableError:
             self._disconnect()
             raise
@@ -109,22 +123,18 @@ class KafkaSource:
             if not isinstance(error, KafkaException) or error.args[0].code() not in _AWAY:
                 self._disconnect()
             raise SourceUnavailableError(f"Kafka at {self._servers} does not answer: {_text(error)}") from error
+        if held:
+            time.sleep(timeout_seconds)
+        return bool(messages) and not held
 
     def partitions(self) -> list[Partition]:
         """Return the partitions that are assigned."""
         return [buffer.partition for buffer in self._buffers.values()]
 
     def due(self) -> list[Partition]:
-        """Return the partitions that a range can be cut from, the fullest first; when memory is full, all of them.
-
-        One that has all the memory it may have is among them: it is not to stand still until its messages are old.
-        """
-        enough = 0 if self.buffered_bytes >= self._bound else self._bound // 4
-        ready = [
-            b
-            for b in self._buffers.values()
-            if b.is_due(self._limits) or (b.messages and not b.plan and b.bytes >= enough)
-        ]
+        """Return the partitions that a range can be cut from, the fullest first; when memory is full, all of them."""
+        held = self.buffered_bytes >= self._hold
+        ready = [b for b in self._buffers.values() if b.is_due(self._limits) or (held and b.count and not b.plan)]
         return [buffer.partition for buffer in sorted(ready, key=lambda buffer: -buffer.bytes)]
 
     def open_plan(self, partition: Partition) -> Plan | None:
@@ -133,7 +143,7 @@ class KafkaSource:
 
     def read(self, partition: Partition) -> Messages:
         """Lend the messages of the plan, else the next ones."""
-        return self._buffer(partition).head(self._limits)
+        return self._buffer(partition).head(self._limits) or _NONE
 
     def commit_plan(self, partition: Partition, plan: Plan) -> None:
         """Commit the plan to the group; raises `PartitionLostError`, `SourceUnavailableError`."""
@@ -167,9 +177,8 @@ class KafkaSource:
                 _, high = self._consumer.get_watermark_offsets(TopicPartition(topic, number), cached=True)
             except (KafkaException, RuntimeError):
                 continue
-            first = buffer.messages[0].offset() if buffer.messages else buffer.position
-            if high >= 0 and first >= 0:
-                found[buffer.partition] = max(0, high - first)
+            if high >= 0 and buffer.first >= 0:
+                found[buffer.partition] = max(0, high - buffer.first)
         return found
 
     @property
@@ -183,7 +192,7 @@ class KafkaSource:
         if not self._subscribed:
             return self._topics_at > 0
         return self._joined and all(
-            b.stuck or (b.at_end and not b.messages and b.plan is None) for b in self._buffers.values()
+            b.stuck or (b.at_end and not b.count and b.plan is None) for b in self._buffers.values()
         )
 
     def close(self) -> None:
@@ -279,6 +288,7 @@ class KafkaSource:
 
     def _on_revoke(self, consumer: Any, revoked: list[Any]) -> None:  # noqa: ARG002 - the client's signature
         going = [self._buffers[key] for key in _keys(revoked) if key in self._buffers]
+        self.losing([buffer.partition for buffer in going])
         try:
             if not self._down:
                 self._settle(going, amid_rebalance=True)
@@ -359,9 +369,15 @@ class KafkaSource:
 
     # Messages ----------------------------------------------------------------------------------------------------
 
+    def _is_held(self) -> bool:
+        """Return whether memory is so full that what is there is to be landed first; and there is such."""
+        return self.buffered_bytes >= self._hold and any(
+            b.count and not b.lacks_of_plan and not b.stuck for b in self._buffers.values()
+        )
+
     def _throttle(self) -> None:
         """Stop fetching where there is no room, go on where there is again."""
-        without_room = crowded(self._buffers, self._paused, self._bound)
+        without_room = crowded(self._buffers, self.buffered_bytes, self._bound, full=bool(self._paused))
         if stop := without_room - self._paused:
             self._consumer.pause([TopicPartition(*key) for key in stop])
         if go_on := (self._paused - without_room) & self._buffers.keys():
@@ -378,7 +394,7 @@ class KafkaSource:
             buffer = self._buffers.get(key)
             if buffer is None or buffer.stuck:
                 continue
-            buffer.add(run, sum(map(len, run)))
+            buffer.add(taken_apart(run))
         for message in errors:
             self._on_error_message(message)
 
@@ -419,7 +435,7 @@ class KafkaSource:
 
     def _buffer(self, partition: Partition) -> Buffer:
         buffer = self._buffers.get((partition.topic, partition.number))
-        if buffer is None or buffer.partition != partition:
+        if buffer is None or buffer.partition != partition or buffer.partition.assignment != partition.assignment:
             raise PartitionLostError(f"Partition {partition} is not assigned to this collector")
         return buffer
 
@@ -443,6 +459,9 @@ def _client_settings(servers: str, how: CollectorSettings) -> dict[str, Any]:
         "queued.max.messages.kbytes": max(1024, quarter >> 10),
         "fetch.max.bytes": max(1 << 20, min(_FETCH_BYTES, quarter)),
         "fetch.message.max.bytes": 1 << 20,
+        # A full queue is looked at again soon: the client's own second of rest stands still with its queue run dry.
+        "queued.min.messages": _QUEUED_MESSAGES,
+        "fetch.queue.backoff.ms": 10,
     }
     if how.group_protocol == "classic":
         settings["partition.assignment.strategy"] = "cooperative-sticky"

@@ -27,10 +27,9 @@ from trailhouse_consumer.sources import Gap, Limits, Messages, Partition, Plan
 from trailhouse_schemas.catalogue import CATALOGUE
 from trailhouse_schemas.errors import SpoolError
 from trailhouse_schemas.spool import Spool, SpooledEvent, SpoolPlan, spool_files
-from trailhouse_schemas.wire import IDENTITY_HEADER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
 __all__ = ["SpoolSource"]
@@ -60,20 +59,6 @@ class _Open:
     types: dict[str, Plan | None] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Raw:
-    """A spooled event as a dead letter wants it."""
-
-    event: SpooledEvent
-    identity: bytes
-
-    def key(self) -> str:
-        return self.event.message_key
-
-    def headers(self) -> Sequence[tuple[str, bytes | str | None]]:
-        return [(IDENTITY_HEADER, self.identity)]
-
-
 class SpoolSource:
     """All spools in some directories, those that come later too."""
 
@@ -85,20 +70,22 @@ class SpoolSource:
         self._directories = list(directories)
         self._limits = limits
         self._open: dict[Path, _Open] = {}
-        self._of: dict[Partition, tuple[Path, str]] = {}
+        self._of: dict[Partition, tuple[Path, str, int]] = {}
         self._left: dict[Path, tuple[_Signature, float]] = {}
         self._complained: set[tuple[Path, str]] = set()
         self._scanned = 0.0
+        self.losing: Callable[[Sequence[Partition]], None] = lambda _partitions: None
         self._assignments = count(1)
         self._log = structlog.get_logger("trailhouse.collector")
 
-    def poll(self, timeout_seconds: float) -> None:
+    def poll(self, timeout_seconds: float) -> bool:
         """Look through the directories; raises nothing: what cannot be read is said and left alone."""
+        before = len(self._of)
         wait = self._scanned + _SCAN_SECONDS - time.monotonic()
         if wait > 0 and timeout_seconds > 0:
             time.sleep(min(wait, timeout_seconds))
         if time.monotonic() < self._scanned + _SCAN_SECONDS:
-            return
+            return False
         for directory in self._directories:
             try:
                 paths = spool_files(directory)
@@ -109,6 +96,7 @@ class SpoolSource:
                 with self._leaving_out(path):
                     self._look_into(path)
         self._scanned = time.monotonic()
+        return len(self._of) > before
 
     def partitions(self) -> list[Partition]:
         """Return the types of events that are left, of each spool."""
@@ -118,7 +106,7 @@ class SpoolSource:
         """Return the partitions whose oldest event has waited long enough, or that have an open plan."""
         now_us = time.time_ns() // 1000
         ready = []
-        for partition, (path, name) in list(self._of.items()):
+        for partition, (path, name, _) in list(self._of.items()):
             with self._leaving_out(path):
                 if path not in self._open:
                     continue
@@ -180,7 +168,7 @@ class SpoolSource:
 
     def lag(self) -> dict[Partition, int]:
         """Return the backlog of each spool, under the first of its types."""
-        first = {path: partition for partition, (path, _) in reversed(self._of.items())}
+        first = {path: partition for partition, (path, _, _) in reversed(self._of.items())}
         found = {}
         for path, partition in first.items():
             with self._leaving_out(path):
@@ -199,8 +187,8 @@ class SpoolSource:
         self._of.clear()
 
     def _place(self, partition: Partition) -> tuple[Path, str, _Open]:
-        path, name = self._of.get(partition, (None, ""))
-        if path is None or not self._open[path].spool.drainer_lock.held:
+        path, name, assignment = self._of.get(partition, (None, "", 0))
+        if path is None or assignment != partition.assignment or not self._open[path].spool.drainer_lock.held:
             raise PartitionLostError(f"Spool {partition.topic_id} is somebody else's now, or left alone")
         return path, name, self._open[path]
 
@@ -226,7 +214,7 @@ class SpoolSource:
     def _leave_out(self, path: Path, error: BaseException) -> None:
         text = str(error) if isinstance(error, SpoolError) else f"Spool {path} cannot be read ({error})"
         self._complain(path, text)
-        for partition in [partition for partition, (of, _) in self._of.items() if of == path]:
+        for partition in [partition for partition, (of, _, _) in self._of.items() if of == path]:
             del self._of[partition]
         if opened := self._open.pop(path, None):
             opened.spool.close()
@@ -250,7 +238,7 @@ class SpoolSource:
             )
             if name in plans or self._is_left(path, opened, name):
                 opened.types[name] = plans.get(name)
-                self._of[partition] = (path, name)
+                self._of[partition] = (path, name, partition.assignment)
         if not opened.types:
             self._leave(path)
 
@@ -311,7 +299,7 @@ def _messages(opened: _Open, events: list[SpooledEvent]) -> Messages:
         published_us=np.array([event.appended_us for event in events], np.int64),
         values=[event.value for event in events],
         identities=identities,
-        raw=lambda place: _Raw(events[place], identities[place] or b""),
+        keys=[event.message_key.encode() for event in events],
         principal=opened.principal,
         principal_source="spool_owner",
     )
