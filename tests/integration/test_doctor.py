@@ -134,10 +134,13 @@ def test_no_secret_is_printed(tmp_path: Path, format_: str) -> None:
         TRAILHOUSE_WAREHOUSE_PASSWORD="s3cret",  # noqa: S106 - what must not be seen
         TRAILHOUSE_REGISTRY=f"http://me:s3cret@{_NOWHERE}",
         TRAILHOUSE_COLLECT_KAFKA_CLIENT='{"sasl.password": "s3cret"}',
+        TRAILHOUSE_KAFKA=_NOWHERE,
+        TRAILHOUSE_KAFKA_CLIENT='{"ssl.key.password": "s3cret"}',
     )
     assert done.returncode == 1
     assert "s3cret" not in done.stdout + done.stderr
-    assert "sasl.password" in done.stdout
+    assert "sasl.password=***" in done.stdout
+    assert "ssl.key.password=***" in done.stdout
     assert "(set, not shown)" in done.stdout
 
 
@@ -153,3 +156,23 @@ def test_servers_that_answer_say_what_they_have(
     assert found["checks"]["kafka"] == ("fine", f"{kafka.bootstrap_servers}: 18 of 18 topics are there")
     assert found["checks"]["registry"][0] == "fine"
     assert "of 18 event types are registered" in found["checks"]["registry"][1]
+
+
+@pytest.mark.kafka
+def test_a_broker_that_speaks_no_tls_is_told_from_one_that_is_down(tmp_path: Path, kafka: KafkaServer) -> None:
+    """Doctor, prices and grants name the setting, and that it was the handshake."""
+    assert trailhouse(tmp_path, "migrate").returncode == 0
+    ssl = {"TRAILHOUSE_KAFKA": kafka.bootstrap_servers, "TRAILHOUSE_KAFKA_CLIENT": '{"security.protocol": "ssl"}'}
+    state, detail = examined(tmp_path, 1, **ssl)["checks"]["kafka"]
+    said = [detail]
+    for command in (
+        ("price", "set", "h100", "1", "EUR", "-r", "gpu"),
+        ("grant", "alice", "-a", "read", "-r", "dataset:x"),
+    ):
+        done = trailhouse(tmp_path, *command, TRAILHOUSE_PERMISSION_TIMEOUT_SECONDS="3", **ssl)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        said.append(done.stderr)
+    assert state == "broken"
+    for line in said:
+        assert f"{kafka.bootstrap_servers} with security.protocol=ssl" in line
+        assert "SSL_HANDSHAKE" in line or "SSL handshake failed" in line

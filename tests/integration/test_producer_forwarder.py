@@ -19,6 +19,7 @@ from trailhouse.publisher import Publisher
 from trailhouse_schemas import wire
 from trailhouse_schemas.catalogue import CATALOGUE, by_name
 from trailhouse_schemas.registry import Registry
+from trailhouse_schemas.settings import Settings
 from trailhouse_schemas.spool import Spool, SpooledEvent, SpoolPlan, spool_files
 from trailhouse_schemas.versions import latest
 
@@ -220,11 +221,11 @@ def test_a_resend_goes_where_the_first_send_went(kafka: KafkaServer, topics: Top
     with spool_with(tmp_path, events) as spool:
         keeping = spool.delete
         spool.delete = lambda sequences: None  # type: ignore[method-assign]  # the process dies before it can note the acknowledgement
-        Forwarder(Publisher(kafka.bootstrap_servers)).forward(spool, after(3))
+        Forwarder(Publisher(Settings(kafka=kafka.bootstrap_servers))).forward(spool, after(3))
         spool.delete = keeping  # type: ignore[method-assign]
         assert {e.partition for e in spool.read()} == {partition_of(key, 6)}
         more_partitions(kafka, "trailhouse.parameters_logged", 8)
-        assert Forwarder(Publisher(kafka.bootstrap_servers)).forward(spool, never) == 20
+        assert Forwarder(Publisher(Settings(kafka=kafka.bootstrap_servers))).forward(spool, never) == 20
     messages = consume(kafka, ("parameters_logged",))
     assert {m.partition() for m in messages} == {partition_of(key, 6)}
     assert identities(messages) == [*range(20), *range(20)]
@@ -239,7 +240,7 @@ def test_what_the_broker_refuses_is_kept_and_all_else_arrives_in_order(
     events = [parameters(n, large if n == 500 else 10) for n in range(1_000)]
     events[500] = incompressible(500, large)
     with spool_with(tmp_path, events) as spool:
-        assert Forwarder(Publisher(kafka.bootstrap_servers)).forward(spool, after(60)) == 999
+        assert Forwarder(Publisher(Settings(kafka=kafka.bootstrap_servers))).forward(spool, after(60)) == 999
         assert spool.backlog() == 0
         (refused,) = spool.refused()
         assert (refused.sequence, refused.event_type) == (500, "parameters_logged")
@@ -261,7 +262,7 @@ def test_a_type_that_a_collector_has_promised_to_land_is_not_sent(
     other = SpooledEvent(1, "attribute_changed", "run", 1, b"whatever")
     with spool_with(tmp_path, [parameters(0), other, parameters(2)]) as spool:
         spool.set_plan(SpoolPlan("parameters_logged", 0, 0, 1))
-        assert Forwarder(Publisher(kafka.bootstrap_servers)).forward(spool, after(20)) == 1
+        assert Forwarder(Publisher(Settings(kafka=kafka.bootstrap_servers))).forward(spool, after(20)) == 1
         assert [e.sequence for e in spool.read()] == [0, 2]
     assert consume(kafka, ("parameters_logged",)) == []
     assert identities(consume(kafka, ("attribute_changed",))) == [1]
@@ -271,8 +272,8 @@ def test_a_retained_spool_is_published_once_and_kept(kafka: KafkaServer, topics:
     """What is done is not sent again, and not deleted either."""
     topics.create_catalogue(["parameters_logged"])
     with spool_with(tmp_path, [parameters(n) for n in range(5)], retained=True) as spool:
-        assert Forwarder(Publisher(kafka.bootstrap_servers)).forward(spool, after(20)) == 5
-        assert Forwarder(Publisher(kafka.bootstrap_servers)).forward(spool, after(20)) == 0
+        assert Forwarder(Publisher(Settings(kafka=kafka.bootstrap_servers))).forward(spool, after(20)) == 5
+        assert Forwarder(Publisher(Settings(kafka=kafka.bootstrap_servers))).forward(spool, after(20)) == 0
         assert (len(spool.read()), spool.backlog()) == (5, 0)
     assert identities(consume(kafka, ("parameters_logged",))) == list(range(5))
 
@@ -283,7 +284,7 @@ def test_topics_that_are_missing_are_created_as_the_catalogue_has_them(
     """With the number of partitions that the type has."""
     topics.delete([e.topic for e in CATALOGUE.values()])
     with spool_with(tmp_path, [parameters(0)]) as spool:
-        assert Forwarder(Publisher(kafka.bootstrap_servers)).forward(spool, after(30)) == 1
+        assert Forwarder(Publisher(Settings(kafka=kafka.bootstrap_servers))).forward(spool, after(30)) == 1
     (message,) = consume(kafka, ("parameters_logged",))
     assert message.partition() == partition_of("run", by_name("parameters_logged").partitions)
 
@@ -295,7 +296,7 @@ def test_with_a_registry_values_carry_its_ids(
     topics.create_catalogue(["parameters_logged"])
     event = parameters(0)
     with spool_with(tmp_path, [event]) as spool:
-        forwarder = Forwarder(Publisher(kafka.bootstrap_servers), Registry(registry.url))
+        forwarder = Forwarder(Publisher(Settings(kafka=kafka.bootstrap_servers)), Registry(registry.url))
         known = Registry(registry.url).registered(by_name("parameters_logged"))
         if not known:
             assert forwarder.forward(spool, after(1)) == 0
@@ -367,3 +368,18 @@ def incompressible(sequence: int, size: int) -> SpooledEvent:
     event = parameters(sequence, 0)
     fields = decode(event.value) | {"parameters": {"x": text}}
     return SpooledEvent(sequence, event.event_type, event.message_key, 1, wire.encode(latest(event.event_type), fields))
+
+
+def test_a_broker_that_speaks_no_tls_is_named_as_such_while_events_wait(
+    kafka: KafkaServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, with the setting that asked for it; settings that are none are said, too, and end nothing."""
+    for client, said in (({"security.protocol": "ssl"}, "SSL"), ({"security.protocol": "x"}, "Invalid value")):
+        caplog.clear()
+        settings = Settings(kafka=kafka.bootstrap_servers, kafka_client=client)
+        with spool_with(tmp_path / said, [parameters(0)]) as spool:
+            assert Forwarder(Publisher(settings)).forward(spool, after(2)) == 0
+            assert spool.backlog() == 1
+        (line,) = [record.getMessage() for record in caplog.records if "cannot take events" in record.getMessage()]
+        assert f"{kafka.bootstrap_servers} with security.protocol={client['security.protocol']}" in line
+        assert said in line

@@ -30,7 +30,7 @@ def _after(seconds: float) -> Callable[[], bool]:
 
 def test_connections_that_are_given_up_leave_no_threads_behind() -> None:
     """Each has three at least."""
-    publisher = Publisher("127.0.0.1:9")
+    publisher = Publisher(ProducerSettings(kafka="127.0.0.1:9"))
     before = _threads()
     for _ in range(10):
         publisher.publish([Message("trailhouse.x", 0, b"key", b"value", [])], _after(0.05))

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from trailhouse.once import forget_warnings
 from trailhouse.settings import ProducerSettings
 from trailhouse_consumer.settings import CollectorSettings
 from trailhouse_schemas.errors import SettingsError
-from trailhouse_schemas.settings import Settings, without_password
+from trailhouse_schemas.settings import Settings, without_password, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,6 +138,41 @@ def test_a_value_that_is_none_is_named_by_its_variable(monkeypatch: pytest.Monke
     monkeypatch.setenv("TRAILHOUSE_COLLECT_FLUSH_ROWS", "0")
     with pytest.raises(SettingsError, match="TRAILHOUSE_COLLECT_FLUSH_ROWS is '0'"):
         CollectorSettings.read()
+
+
+def test_settings_of_every_kafka_client_come_as_json_or_as_a_table(
+    file: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They win over a client's own, but not over what its promises rest on."""
+    file('[kafka_client]\n"security.protocol" = "ssl"\n')
+    assert Settings.read().kafka_client == {"security.protocol": "ssl"}
+    monkeypatch.setenv("TRAILHOUSE_KAFKA_CLIENT", '{"linger.ms": "7", "acks": "1", "bootstrap.servers": "evil:1"}')
+    made = ProducerSettings.read(kafka="host:1").kafka_settings({"linger.ms": 5, "log_level": 0}, {"acks": "all"})
+    assert made == {"linger.ms": "7", "acks": "all", "log_level": 0, "bootstrap.servers": "host:1"}
+
+
+@pytest.mark.parametrize("text", ['{"sasl.password": "s3cret"', '{"sasl.token": {"s3cret": 1}}', '["s3cret"]'])
+def test_settings_of_kafka_clients_that_are_none_are_named_and_not_shown(
+    text: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """There may be a password in them; a training goes on without."""
+    monkeypatch.setenv("TRAILHOUSE_KAFKA_CLIENT", text)
+    with pytest.raises(SettingsError, match="TRAILHOUSE_KAFKA_CLIENT") as refused:
+        Settings.read()
+    assert "s3cret" not in str(refused.value)
+    forget_warnings()
+    assert ProducerSettings.read_or_warn().kafka_client == {}
+    assert "TRAILHOUSE_KAFKA_CLIENT" in caplog.text
+    assert "s3cret" not in caplog.text
+
+
+def test_settings_of_kafka_clients_are_shown_without_what_is_secret() -> None:
+    """By the name of the setting."""
+    secret = ("sasl.password", "ssl.key.pem", "sasl.jaas.config", "sasl.oauthbearer.client.secret", "x.TOKEN")
+    shown = without_secrets({"sasl.username": "me", **dict.fromkeys(secret, "s3cret")})
+    assert shown == "sasl.username=me, " + ", ".join(f"{name}=***" for name in secret)
+    named = Settings(kafka="host:1", kafka_client={"security.protocol": "ssl"})
+    assert (named.kafka_shown, Settings(kafka="host:1").kafka_shown) == ("host:1 with security.protocol=ssl", "host:1")
 
 
 @pytest.mark.parametrize(

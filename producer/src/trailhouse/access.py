@@ -134,7 +134,13 @@ class _Known:
 
 def _known_policy(moment: datetime) -> Policy:
     settings = current_settings()
-    key = (settings.kafka, settings.registry, settings.control_directory, settings.permission_ignore)
+    key = (
+        settings.kafka,
+        *sorted(settings.kafka_client.items()),
+        settings.registry,
+        settings.control_directory,
+        settings.permission_ignore,
+    )
     with _Known.lock:
         return _Known.grants.setdefault(key, _Grants()).policy(settings, moment)
 

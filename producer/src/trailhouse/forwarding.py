@@ -77,7 +77,7 @@ class ForwarderThread:
             warn_once(f"events stay in spool {self._path} ({error}); run 'trailhouse forward'")
 
     def _forward(self, spool: Spool) -> None:
-        forwarder = Forwarder(publisher_of(self._settings.kafka), registry_of(self._settings))
+        forwarder = Forwarder(publisher_of(self._settings), registry_of(self._settings))
         while not self._should_stop():
             finishing = self._deadline is not None
             if spool.drainer_lock.acquire():

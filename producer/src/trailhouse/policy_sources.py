@@ -19,6 +19,7 @@ from fastavro import parse_schema, schemaless_reader
 
 from trailhouse.errors import PolicyUnavailableError, PolicyUnknownError
 from trailhouse.forking import unforked
+from trailhouse.kafka_errors import LastSaid
 from trailhouse_schemas.catalogue import by_model
 from trailhouse_schemas.errors import DecodeError, RegistryUnavailableError, SpoolError
 from trailhouse_schemas.events import PermissionChanged
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from trailhouse.settings import ProducerSettings
     from trailhouse_schemas.registry import Registry
+    from trailhouse_schemas.settings import Settings
     from trailhouse_schemas.spool import SpooledEvent
 
 __all__ = ["KafkaPolicySource", "PolicySource", "SpoolPolicySource", "source_of"]
@@ -62,7 +64,7 @@ def source_of(settings: ProducerSettings) -> PolicySource:
         from trailhouse_schemas.registry import Registry  # noqa: PLC0415 - an extra
 
         registry = Registry(settings.registry)
-    return KafkaPolicySource(settings.kafka, registry, settings.permission_timeout_seconds, ignored)
+    return KafkaPolicySource(settings, registry, settings.permission_timeout_seconds, ignored)
 
 
 class SpoolPolicySource:
@@ -132,13 +134,13 @@ class KafkaPolicySource:
 
     def __init__(
         self,
-        bootstrap_servers: str,
+        settings: Settings,
         registry: Registry | None = None,
         timeout_seconds: float = 10.0,
         ignored: Collection[str] = (),
     ) -> None:
         """Read from that broker, but for the messages named as PARTITION:OFFSET in `ignored`."""
-        self.bootstrap_servers = bootstrap_servers
+        self._settings = settings
         self._registry = registry
         self._timeout_seconds = timeout_seconds
         self._ignored = ignored
@@ -147,16 +149,18 @@ class KafkaPolicySource:
         """Return all statements, by offset within a partition, by the broker's time across several."""
         from confluent_kafka import Consumer, KafkaException  # noqa: PLC0415 - slow, and only who has a broker needs it
 
-        consumer = Consumer(
-            {
-                "bootstrap.servers": self.bootstrap_servers,
-                "group.id": "trailhouse-permissions",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "error",
-                "allow.auto.create.topics": False,
-                "log_level": 0,
-            }
-        )
+        said = LastSaid()
+        promised = {
+            "group.id": "trailhouse-permissions",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+            "allow.auto.create.topics": False,
+            "error_cb": said,
+        }
+        try:
+            consumer = Consumer(self._settings.kafka_settings({"log_level": 0}, promised))
+        except KafkaException as error:
+            raise self._unavailable(said.or_else(None, error)) from error
         deadline = time.monotonic() + self._timeout_seconds
         try:
             while True:
@@ -164,13 +168,16 @@ class KafkaPolicySource:
                     return self._read(consumer, deadline)
                 except KafkaException as error:
                     if time.monotonic() + _PAUSE_SECONDS >= deadline:
-                        raise PolicyUnavailableError(
-                            f"Grants are not known: Kafka at {self.bootstrap_servers} says {error.args[0].str()}; "
-                            "start it, or set TRAILHOUSE_KAFKA"
-                        ) from error
+                        raise self._unavailable(said.or_else(consumer, error)) from error
                 time.sleep(_PAUSE_SECONDS)  # a partition is without a leader for a moment, now and then
         finally:
             consumer.close()
+
+    def _unavailable(self, reason: str) -> PolicyUnavailableError:
+        return PolicyUnavailableError(
+            f"Grants are not known: Kafka at {self._settings.kafka_shown} says {reason}; "
+            "start it, or set TRAILHOUSE_KAFKA"
+        )
 
     def _read(self, consumer: Any, deadline: float) -> list[PermissionChange]:
         ends = self._ends(consumer, deadline)

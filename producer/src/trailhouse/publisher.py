@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from trailhouse.forking import may_destroy, never_destroy
+from trailhouse.kafka_errors import LastSaid
 from trailhouse.once import LOGGER, inform
 from trailhouse_schemas.catalogue import by_topic
 from trailhouse_schemas.errors import UnknownEventTypeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from trailhouse_schemas.settings import Settings
 
 __all__ = ["Message", "Outcome", "Publisher", "publisher_of"]
 
@@ -51,9 +54,10 @@ class Outcome:
 class Publisher:
     """One connection to one Kafka cluster; one thread at a time publishes."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
-        """Remember the servers; nothing is connected yet."""
-        self.bootstrap_servers = bootstrap_servers
+    def __init__(self, settings: Settings) -> None:
+        """Remember the settings; nothing is connected yet."""
+        self._settings = settings
+        self._said = LastSaid()
         self._producer: Any = None
         self._partitions: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -68,7 +72,7 @@ class Publisher:
                 try:
                     found = self._connected().list_topics(topic, timeout=_METADATA_SECONDS).topics[topic]
                 except KafkaException as error:
-                    self._tell(error.args[0].str())
+                    self._tell(self._said.or_else(self._producer, error))
                     return None
                 if found.error is not None or not found.partitions:
                     self._create(topic, str(found.error))
@@ -79,6 +83,8 @@ class Publisher:
 
     def publish(self, messages: Sequence[Message], should_stop: Callable[[], bool]) -> list[Outcome | None]:
         """Send messages in order and wait for what becomes of each; None for those that are open when told to stop."""
+        from confluent_kafka import KafkaException  # noqa: PLC0415 - slow to import
+
         outcomes: list[Outcome | None] = [None] * len(messages)
         open_messages = 0
 
@@ -90,7 +96,11 @@ class Publisher:
                 self._recovered()
 
         with self._lock:
-            producer = self._connected()
+            try:
+                producer = self._connected()
+            except KafkaException as error:
+                self._tell(self._said.or_else(None, error))
+                return outcomes
             for at, message in enumerate(messages):
                 open_messages += 1
                 refused = _hand_over(producer, message, lambda error, _, at=at: delivered(at, error), should_stop)
@@ -114,20 +124,18 @@ class Publisher:
             from confluent_kafka import Producer  # noqa: PLC0415 - slow to import
 
             self._producer = Producer(
-                {
-                    "bootstrap.servers": self.bootstrap_servers,
-                    "client.id": f"trailhouse-{os.getpid()}",
-                    "enable.idempotence": True,
-                    "acks": "all",
-                    "message.timeout.ms": 0,
-                    "compression.type": "lz4",
-                    "linger.ms": 5,
-                    "message.max.bytes": _LARGEST_MESSAGE_BYTES,
-                    "socket.keepalive.enable": True,
-                    "reconnect.backoff.max.ms": 5_000,
-                    "log_level": 0,
-                    "error_cb": self._on_error,
-                }
+                self._settings.kafka_settings(
+                    {
+                        "client.id": f"trailhouse-{os.getpid()}",
+                        "compression.type": "lz4",
+                        "linger.ms": 5,
+                        "message.max.bytes": _LARGEST_MESSAGE_BYTES,
+                        "socket.keepalive.enable": True,
+                        "reconnect.backoff.max.ms": 5_000,
+                        "log_level": 0,
+                    },
+                    {"enable.idempotence": True, "acks": "all", "message.timeout.ms": 0, "error_cb": self._on_error},
+                )
             )
             never_destroy(self._producer)
         return self._producer
@@ -142,22 +150,23 @@ class Publisher:
     def _on_error(self, error: Any) -> None:
         from confluent_kafka import KafkaError  # noqa: PLC0415 - loaded with the connection
 
-        if error.code() in {KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION}:  # noqa: SLF001 - its public name
-            self._tell(error.str())
+        self._said(error)
+        if error.code() in {KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION, KafkaError._SSL}:  # noqa: SLF001 - its public names
+            self._tell(self._said.reason or error.str())
 
     def _tell(self, reason: str) -> None:
         if not self._down:
             self._down = True
             LOGGER.warning(
                 "trailhouse: Kafka at %s cannot take events now (%s); they wait in the spool",
-                self.bootstrap_servers,
+                self._settings.kafka_shown,
                 reason,
             )
 
     def _recovered(self) -> None:
         if self._down:
-            self._down = False
-            inform(f"Kafka at {self.bootstrap_servers} takes events again")
+            self._down, self._said.reason = False, ""
+            inform(f"Kafka at {self._settings.kafka} takes events again")
 
     def _create(self, topic: str, reason: str) -> None:
         """Make a topic of the catalogue that is not there; where that is not allowed, somebody else has to."""
@@ -170,7 +179,7 @@ class Publisher:
             config = {"message.timestamp.type": "LogAppendTime"}
             if event_type.control:
                 config["retention.ms"] = "-1"  # the grants of all times are the grants of today
-            admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
+            admin = AdminClient(self._settings.kafka_settings({"log_level": 0}))
             wanted = NewTopic(topic, num_partitions=partitions, config=config)
             admin.create_topics([wanted], operation_timeout=_CREATE_SECONDS)[topic].result(_CREATE_SECONDS)
             inform(f"created topic {topic} with {partitions} partitions")
@@ -220,13 +229,14 @@ def _outcome(error: Any) -> Outcome:
 
 class _Known:
     lock = threading.Lock()
-    publishers: Final[dict[str, Publisher]] = {}
+    publishers: Final[dict[tuple[str, ...], Publisher]] = {}
 
 
-def publisher_of(bootstrap_servers: str) -> Publisher:
+def publisher_of(settings: Settings) -> Publisher:
     """Return the process's publisher for these servers: connections are shared by all runs of a process."""
+    key = (settings.kafka, *map(str, sorted(settings.kafka_client.items())))
     with _Known.lock:
-        return _Known.publishers.setdefault(bootstrap_servers, Publisher(bootstrap_servers))
+        return _Known.publishers.setdefault(key, Publisher(settings))
 
 
 def _in_child() -> None:

@@ -6,15 +6,17 @@ directory, else `~/.config/trailhouse/config.toml`, else the one that `TRAILHOUS
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -23,16 +25,24 @@ from pydantic_settings import (
 from trailhouse_schemas.errors import SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic.fields import FieldInfo
 
-__all__ = ["PathsThatAreSet", "Settings", "config_files", "without_password"]
+__all__ = ["PathsThatAreSet", "Settings", "config_files", "without_password", "without_secrets"]
 
+_SECRET = re.compile("password|secret|key|jaas|token|oauthbearer.config", re.IGNORECASE)
 _PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^/@]*@")
 
 
 def without_password(url: str) -> str:
     """Return a URL as it may be shown: `http://user:***@host`."""
     return _PASSWORD.sub(r"\1:***@", url)
+
+
+def without_secrets(settings: Mapping[str, str]) -> str:
+    """Return settings of a Kafka client as they may be shown: `sasl.username=me, sasl.password=***`."""
+    return ", ".join(f"{name}={'***' if _SECRET.search(name) else value}" for name, value in settings.items())
 
 
 def config_files() -> list[Path]:
@@ -74,6 +84,10 @@ class Settings(BaseSettings):
     )
     warehouse_password: SecretStr = Field(default=SecretStr(""), description="Password of the warehouse's user.")
     kafka: str = Field(default="", description="Bootstrap servers of Kafka; empty: events stay in spools.")
+    kafka_client: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict,
+        description="Further settings of every Kafka client (librdkafka's names), such as TLS and SASL; as JSON.",
+    )
     registry: str = Field(default="", description="URL of the schema registry; empty: single-object encoding.")
 
     @classmethod
@@ -88,7 +102,8 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors()[0]
             name = "_".join(map(str, first["loc"])).upper()
-            value = "what is not shown" if "PASSWORD" in name else f"{first['input']!r:.200}"
+            secret = "PASSWORD" in name or name.startswith("KAFKA_CLIENT")
+            value = "what is not shown" if secret else f"{first['input']!r:.200}"
             raise SettingsError(
                 f"Setting TRAILHOUSE_{name} is {value}: {first['msg'].removeprefix('Value error, ')}"
             ) from None
@@ -99,6 +114,25 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
+
+    @field_validator("kafka_client", mode="before")
+    @classmethod
+    def _from_json(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value or "{}")
+        except json.JSONDecodeError as error:
+            raise ValueError(f'it is no JSON ({error}); write it like {{"security.protocol": "ssl"}}') from None
+
+    def kafka_settings(self, own: Mapping[str, Any], promised: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return what a Kafka client is made with: `kafka_client` wins over `own`, and `promised` over both."""
+        return {**own, **self.kafka_client, **(promised or {}), "bootstrap.servers": self.kafka}
+
+    @property
+    def kafka_shown(self) -> str:
+        """The bootstrap servers and how they are spoken to, without what is secret."""
+        return f"{self.kafka} with {without_secrets(self.kafka_client)}" if self.kafka_client else self.kafka
 
     @property
     def spool_directory(self) -> Path:

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from trailhouse_cli.reporting import Column, Report, Section, format_options, print_report
 from trailhouse_cli.settings_files import sources_of, unknown_keys
 from trailhouse_schemas.errors import TrailhouseError
-from trailhouse_schemas.settings import PathsThatAreSet, Settings, without_password
+from trailhouse_schemas.settings import PathsThatAreSet, Settings, without_password, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +70,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, SecretStr):
         return "(set, not shown)" if value.get_secret_value() else ""
     if isinstance(value, dict):
-        return ", ".join(value)  # the values may be secrets
+        return without_secrets(value)
     return "" if value is None else without_password(str(value))
 
 
@@ -130,19 +130,10 @@ def _warehouse(settings: Settings) -> str:
 
 
 def _kafka(settings: Settings) -> str:
-    from confluent_kafka import KafkaException  # noqa: PLC0415
-    from confluent_kafka.admin import AdminClient  # noqa: PLC0415
-
-    from trailhouse_cli.errors import BadInputError  # noqa: PLC0415
+    from trailhouse_cli.broker import require_answer  # noqa: PLC0415
     from trailhouse_schemas.catalogue import CATALOGUE  # noqa: PLC0415
 
-    admin = AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0})
-    try:
-        there = set(admin.list_topics(timeout=_KAFKA_TIMEOUT_SECONDS).topics)
-    except KafkaException as error:
-        raise BadInputError(
-            f"Broker {settings.kafka} does not answer ({error.args[0].str()}); start it, or set TRAILHOUSE_KAFKA"
-        ) from error
+    there = require_answer(settings, _KAFKA_TIMEOUT_SECONDS)
     have = sum(event_type.topic in there for event_type in CATALOGUE.values())
     return f"{settings.kafka}: {have} of {len(CATALOGUE)} topics are there"
 

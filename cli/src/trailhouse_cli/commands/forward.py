@@ -61,11 +61,11 @@ def command(
             raise ForwarderError(f"Spool directory {directory} is not there; give another --spool")
     directories = spools or (settings.spool_directory, settings.control_directory)
     if once or until_empty:
-        require_answer(settings.kafka)
+        require_answer(settings)
     _show_own_log()
     deadline = None if timeout is None else time.monotonic() + timeout
     should_stop = _stop_on_signals(deadline)
-    forwarder = Forwarder(publisher_of(settings.kafka), registry_of(settings))
+    forwarder = Forwarder(publisher_of(settings), registry_of(settings))
 
     def tell(path: Path, count: int) -> None:
         click.echo(f"{count:,} events of {path.name} published")

@@ -242,6 +242,6 @@ def _emit(**fields: Any) -> None:
     settings = ProducerSettings.read()
     require_writable(settings)
     if settings.kafka:
-        require_answer(settings.kafka)
+        require_answer(settings)
     trailhouse.emit(PriceSet, **fields)
     trailhouse.finish_all()

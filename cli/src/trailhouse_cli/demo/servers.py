@@ -39,13 +39,13 @@ def start_servers(until: ExitStack) -> dict[str, str]:
     until.callback(kafka.close)
     registry = find_registry(settings)
     until.callback(registry.close)
-    create_topics(kafka.bootstrap_servers)
+    create_topics(settings.model_copy(update={"kafka": kafka.bootstrap_servers}))
     return {"TRAILHOUSE_KAFKA": kafka.bootstrap_servers, "TRAILHOUSE_REGISTRY": registry.url}
 
 
-def create_topics(bootstrap_servers: str) -> None:
+def create_topics(settings: Settings) -> None:
     """Create the topics of the catalogue that are not there."""
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    admin = AdminClient(settings.kafka_settings({"log_level": 0}))
     wanted = [NewTopic(e.topic, num_partitions=e.partitions) for e in CATALOGUE.values()]
     for future in admin.create_topics(wanted, operation_timeout=_TIMEOUT_SECONDS).values():
         try:

@@ -81,7 +81,8 @@ class Story:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TRAILHOUSE_")}
         own = {"TRAILHOUSE_HOME": str(self.directory.absolute())}
         if self.kafka:
-            own |= {n: os.environ[n] for n in ("TRAILHOUSE_KAFKA", "TRAILHOUSE_REGISTRY") if os.environ.get(n)}
+            servers = ("TRAILHOUSE_KAFKA", "TRAILHOUSE_KAFKA_CLIENT", "TRAILHOUSE_REGISTRY")
+            own |= {name: os.environ[name] for name in servers if os.environ.get(name)}
         self.environment = {**kept, **own, "TRAILHOUSE_SAMPLE_INTERVAL_SECONDS": "1"}
 
     def _start_servers(self, servers: ExitStack) -> None:

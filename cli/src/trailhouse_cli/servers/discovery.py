@@ -29,7 +29,7 @@ def find_kafka(settings: Settings, *, port: int = 0) -> kafka.KafkaServer:
         ServerStartError: one of our own did not come up.
     """
     if settings.kafka:
-        return kafka.ForeignKafka(settings.kafka)
+        return kafka.ForeignKafka(settings.kafka, settings.kafka_client)
 
     def from_container() -> kafka.KafkaServer:
         from trailhouse_cli.servers.containers import ContainerKafka  # noqa: PLC0415 - heavy

@@ -80,15 +80,17 @@ class KafkaServer(Protocol):
         """Have done with it: one of our own is gone with its data."""
 
 
-def answers(bootstrap_servers: str, timeout_seconds: float = _ANSWER_SECONDS) -> bool:
-    """Return whether a broker answers there with its metadata."""
+def answers(
+    bootstrap_servers: str, timeout_seconds: float = _ANSWER_SECONDS, client: Mapping[str, str] | None = None
+) -> bool:
+    """Return whether a broker answers there with its metadata; `client` is what else Kafka's client is made with."""
     from confluent_kafka import KafkaException  # noqa: PLC0415 - heavy
     from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - heavy
 
     # Level 0 keeps librdkafka from reporting every refused connection while a broker starts.
-    client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0, "socket.timeout.ms": 3000})
+    settings: dict[str, str | int] = {"bootstrap.servers": bootstrap_servers, "log_level": 0, "socket.timeout.ms": 3000}
     try:
-        return bool(client.list_topics(timeout=timeout_seconds).brokers)
+        return bool(AdminClient({**settings, **(client or {})}).list_topics(timeout=timeout_seconds).brokers)
     except KafkaException:
         return False
 
@@ -99,9 +101,9 @@ class ForeignKafka:
     origin = "settings"
     running = True
 
-    def __init__(self, bootstrap_servers: str) -> None:
+    def __init__(self, bootstrap_servers: str, client: Mapping[str, str] | None = None) -> None:
         """Take its address; raises `ServerMissingError` when it does not answer."""
-        if not answers(bootstrap_servers):
+        if not answers(bootstrap_servers, client=client):
             raise ServerMissingError(
                 f"Kafka at {bootstrap_servers} does not answer; start it, or unset TRAILHOUSE_KAFKA to start one here"
             )
