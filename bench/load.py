@@ -17,7 +17,14 @@ from trailhouse_schemas.versions import latest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["POINTS_PER_RECORD", "count_messages", "make_topics", "publish_points", "publish_single_events"]
+__all__ = [
+    "POINTS_PER_RECORD",
+    "count_messages",
+    "make_topics",
+    "publish_points",
+    "publish_single_events",
+    "single_event",
+]
 
 POINTS_PER_RECORD: Final = 200
 _PRODUCERS: Final = 8
@@ -84,15 +91,23 @@ def _publish(bootstrap_servers: str, name: str, count: int, partitions: int, fie
     return total // count
 
 
+_SAMPLE: Final = {
+    "allocation_id": "a-1", "resource": "gpu", "device": "0", "model": "H100", "interval_start": _STARTED,
+    "interval_seconds": 10.0, "utilization": 0.87, "memory_used_bytes": 60 << 30, "memory_total_bytes": 80 << 30,
+    "power_watts": 640.0, "energy_joules": 6400.0, "temperature_celsius": None, "read_bytes": None,
+    "written_bytes": None,
+}  # fmt: skip
+
+
+def single_event(producer_id: str, sequence: int, **fields: object) -> bytes:
+    """Return the value of one ResourcesSampled event."""
+    record = {**_envelope(producer_id, 0), **_SAMPLE, "sequence": sequence, **fields}
+    return wire.encode(latest("resources_sampled"), record)
+
+
 def publish_single_events(bootstrap_servers: str, count: int, partitions: int = 2) -> int:
     """Publish `count` ResourcesSampled events of eight producers; return the mean size of a value in bytes."""
-    fields = {
-        "allocation_id": "a-1", "resource": "gpu", "device": "0", "model": "H100", "interval_start": _STARTED,
-        "interval_seconds": 10.0, "utilization": 0.87, "memory_used_bytes": 60 << 30, "memory_total_bytes": 80 << 30,
-        "power_watts": 640.0, "energy_joules": 6400.0, "temperature_celsius": None, "read_bytes": None,
-        "written_bytes": None,
-    }  # fmt: skip
-    return _publish(bootstrap_servers, "resources_sampled", count, partitions, fields)
+    return _publish(bootstrap_servers, "resources_sampled", count, partitions, _SAMPLE)
 
 
 def publish_points(bootstrap_servers: str, records: int, partitions: int = 2) -> int:

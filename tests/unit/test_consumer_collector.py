@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import pyarrow as pa
 
 from trailhouse_consumer.collector import Collector
 from trailhouse_consumer.errors import PartitionLostError
@@ -128,11 +129,19 @@ class Asked:
         return Landed(0, 1, 0, 0.0)
 
 
+class Columns:
+    """A warehouse of which nothing is asked but the columns of a table."""
+
+    def ask(self, _question: str, _parameters: object) -> pa.Table:
+        """Say that it has those that every event has."""
+        return pa.table({"name": ["occurred_at", "producer_id", "sequence"]})
+
+
 def collector(source: Scripted, landing: object, executor: Inline | None = None) -> Collector:
     """Return a collector of that source."""
     return Collector(
         [cast("Source", source)],
-        cast("Warehouse", None),
+        cast("Warehouse", Columns()),
         cast("Landing", landing),
         settings=CollectorSettings(idle_seconds=0),
         metrics=Metrics(),

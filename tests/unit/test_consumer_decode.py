@@ -16,7 +16,7 @@ from collected import heartbeat, metrics, new_producer_id, record
 from trailhouse_consumer.dead_letters import Reason
 from trailhouse_consumer.decode import Decoder
 from trailhouse_schemas.catalogue import CATALOGUE
-from trailhouse_schemas.errors import RegistryUnavailableError, UnknownSchemaError
+from trailhouse_schemas.errors import UnknownSchemaError
 from trailhouse_schemas.versions import latest
 from trailhouse_schemas.wire import SINGLE_OBJECT_HEADER_BYTES, encode, registry_header, with_registry_header
 
@@ -150,11 +150,12 @@ def test_both_headers_may_be_mixed_in_one_range() -> None:
     assert decoded.records.column("sequence").to_pylist() == [0, 1, 2, 3, 4, 5]
 
 
-def test_without_a_registry_its_values_wait() -> None:
-    """What is only temporarily undecodable is no dead letter."""
+def test_without_a_registry_its_values_are_dead_letters_with_the_way_out() -> None:
+    """Any bytes may begin with that zero, and must not stop a partition; replay lands what was meant."""
     value = with_registry_header(metrics(new_producer_id(), 0), 7)
-    with pytest.raises(RegistryUnavailableError, match="TRAILHOUSE_REGISTRY"):
-        Decoder(CATALOGUE["metrics_logged"]).decode([value])
+    (letter,) = Decoder(CATALOGUE["metrics_logged"]).decode([value]).dead
+    assert letter.reason == Reason.UNKNOWN_SCHEMA
+    assert "TRAILHOUSE_REGISTRY" in letter.detail
 
 
 def test_an_id_that_the_registry_does_not_know_is_a_dead_letter() -> None:

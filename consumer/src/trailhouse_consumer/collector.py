@@ -16,11 +16,13 @@ import time
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from trailhouse_consumer.backoff import Backoff
+from trailhouse_consumer.columns import table_columns
 from trailhouse_consumer.dead_letters import DEAD_LETTERS_TABLE, gap_row
 from trailhouse_consumer.decode import Decoder
 from trailhouse_consumer.errors import InsertRejectedError, PartitionLostError, SourceUnavailableError
@@ -316,7 +318,8 @@ class Collector:
     def _decoder(self, partition: Partition) -> Decoder:
         name = partition.event_type.name
         if name not in self._decoders:
-            self._decoders[name] = Decoder(partition.event_type, self._registry)
+            columns = partial(table_columns, self._warehouse, partition.event_type.table)
+            self._decoders[name] = Decoder(partition.event_type, self._registry, columns)
         return self._decoders[name]
 
     def _forget_lost(self) -> None:

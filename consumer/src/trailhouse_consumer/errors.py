@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from trailhouse_schemas.errors import TrailhouseError
 
-__all__ = ["CollectorError", "InsertRejectedError", "PartitionLostError", "SourceUnavailableError"]
+__all__ = [
+    "CollectorError",
+    "InsertRejectedError",
+    "PartitionLostError",
+    "ReplayError",
+    "SchemaRefusedError",
+    "SourceUnavailableError",
+]
 
 
 class CollectorError(TrailhouseError):
@@ -21,3 +28,11 @@ class PartitionLostError(CollectorError):
 
 class InsertRejectedError(CollectorError):
     """The warehouse refuses these rows for what is in them: waiting will not help."""
+
+
+class SchemaRefusedError(CollectorError):
+    """The schema that a message names is none that events can be written with: its messages are dead letters."""
+
+
+class ReplayError(CollectorError):
+    """A plan of replaying cannot be landed by this version: the text says by which."""

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trailhouse_consumer.dead_letters import Dead, Reason
+from trailhouse_consumer.dead_letters import IDENTITY_BYTES, Dead, Reason
 from trailhouse_schemas.events.base import DECIMAL_INTEGER_DIGITS, DECIMAL_SCALE, DecimalText
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["validate"]
 
-_IDENTITY_BYTES: Final = 24
 _DAY_US: Final = 86_400_000_000
 _EARLIEST_OCCURRED_US: Final = int(np.datetime64("2000-01-01", "us").astype(np.int64))
 #: What DateTime64(6) holds.
@@ -88,17 +87,17 @@ def _identity(records: pa.RecordBatch, identities: Sequence[bytes | None]) -> It
         yield int(row), Reason.INVALID_VALUE, f"sequence {sequences[row]} is negative"
     rows = np.arange(len(identities))
     whole: Sequence[Any] = identities
-    if None in whole or set(map(len, whole)) != {_IDENTITY_BYTES}:
+    if None in whole or set(map(len, whole)) != {IDENTITY_BYTES}:
         stated = [(row, identity) for row, identity in enumerate(identities) if identity is not None]
         for place, identity in stated:
-            if len(identity) != _IDENTITY_BYTES:
+            if len(identity) != IDENTITY_BYTES:
                 detail = f"The header that identifies the event has {len(identity)} bytes, not 24"
                 yield place, Reason.WRONG_IDENTITY, detail
-        stated = [(row, identity) for row, identity in stated if len(identity) == _IDENTITY_BYTES]
+        stated = [(row, identity) for row, identity in stated if len(identity) == IDENTITY_BYTES]
         rows, whole = np.array([row for row, _ in stated], np.int64), [identity for _, identity in stated]
     if not len(rows):
         return
-    header = np.frombuffer(b"".join(whole), np.uint8).reshape(-1, _IDENTITY_BYTES)
+    header = np.frombuffer(b"".join(whole), np.uint8).reshape(-1, IDENTITY_BYTES)
     table = np.frombuffer(b"".join(value or bytes(16) for value in as_bytes), np.uint8).reshape(-1, 16)
     same = (header[:, :16] == table[codes[rows]]).all(axis=1)
     same &= header[:, 16:].copy().view(">u8").ravel() == sequences[rows].astype(np.uint64)
@@ -109,21 +108,17 @@ def _identity(records: pa.RecordBatch, identities: Sequence[bytes | None]) -> It
 def _occurred_at(records: pa.RecordBatch, published_us: NDArray[np.int64]) -> Iterator[_Problem]:
     occurred = _microseconds(records.column("occurred_at"))
     bad = (occurred < _EARLIEST_OCCURRED_US) | (occurred > published_us + _DAY_US)
-    for row in np.flatnonzero(bad):
-        yield (
-            int(row),
-            Reason.INVALID_TIME,
-            (
-                f"occurred_at is {_time(occurred[row])}; expected 2000-01-01 to a day after the broker's time, "
-                f"{_time(published_us[row])}"
-            ),
-        )
+    rows = np.flatnonzero(bad)
+    for row, said, broker in zip(rows.tolist(), _said(occurred[rows]), _said(published_us[rows]), strict=True):
+        detail = f"occurred_at is {said}; expected 2000-01-01 to a day after the broker's time, {broker}"
+        yield row, Reason.INVALID_TIME, detail
 
 
 def _times(name: str, column: pa.Array) -> Iterator[_Problem]:
     values = _microseconds(column.fill_null(0))
-    for row in np.flatnonzero((values < _EARLIEST_US) | (values > _LATEST_US)):
-        yield int(row), Reason.INVALID_TIME, f"{name} is {_time(values[row])}; the warehouse holds 1900 to 2262"
+    rows = np.flatnonzero((values < _EARLIEST_US) | (values > _LATEST_US))
+    for row, said in zip(rows.tolist(), _said(values[rows]), strict=True):
+        yield row, Reason.INVALID_TIME, f"{name} is {said}; the warehouse holds 1900 to 2262"
 
 
 def _rows(name: str, records: pa.RecordBatch) -> Iterator[_Problem]:
@@ -188,8 +183,7 @@ def _microseconds(column: pa.Array) -> NDArray[np.int64]:
     return values
 
 
-def _time(microseconds: Any) -> str:
-    try:
-        return f"{np.datetime64(int(microseconds), 'us')}Z"
-    except (OverflowError, ValueError):
-        return f"{microseconds} us"
+def _said(microseconds: NDArray[np.int64]) -> list[str]:
+    """Return moments as people write them, UTC."""
+    said: list[str] = np.datetime_as_string(microseconds.astype("datetime64[us]"), timezone="UTC").tolist()
+    return said
