@@ -25,6 +25,7 @@ _EXIT_INTERRUPTED: Final = 130
 COMMANDS: Final = {
     "demo": "A real distributed training job, collected and reported on: the whole path in one go.",
     "collect": "Land events from Kafka or spools in the warehouse, each exactly once.",
+    "dead-letters": "List, show, replay and drop messages that could not be landed.",
     "forward": "Publish spools to Kafka, also those that dead processes left.",
     "spool": "Show what is in the spools of this machine.",
     "runs": "List, show and compare runs; plot their metrics.",

@@ -79,7 +79,7 @@ class Landing:
                 highest = max(highest, int(answer["highest"]))
         return highest
 
-    def land(self, partition: Partition, plan: Plan, rows: Rows, *, doubt: bool) -> Landed:
+    def land(self, partition: Partition, plan: Plan, rows: Rows, *, doubt: bool, name: str = "") -> Landed:
         """Land a range; when this returns, the warehouse holds it, once.
 
         Args:
@@ -87,6 +87,7 @@ class Landing:
             plan: Its plan, which is stored.
             rows: What it comes to.
             doubt: It may have been tried before.
+            name: Its deduplication token, where that is not the range's.
 
         Raises:
             WarehouseUnavailableError: it is not known to be landed; land it again, in doubt.
@@ -98,7 +99,7 @@ class Landing:
         for table, wanted in ((DEAD_LETTERS_TABLE, rows.dead_letters), (partition.event_type.table, rows.table)):
             if len(wanted):
                 self._on_stage(Stage.INSERTING, partition, plan)
-                repairs += self._insert(table, wanted, partition, plan, doubt=doubt)
+                repairs += self._insert(table, wanted, partition, plan, name or token(partition, plan), doubt=doubt)
         self._on_stage(Stage.INSERTED, partition, plan)
         return Landed(len(rows.table), len(rows.dead_letters), repairs, time.perf_counter() - begun)
 
@@ -106,8 +107,7 @@ class Landing:
         """Return whether the table holds anything of a range."""
         return len(self._offsets(partition.event_type.table, partition, plan)) > 0
 
-    def _insert(self, table: str, rows: pa.Table, partition: Partition, plan: Plan, *, doubt: bool) -> int:
-        name = token(partition, plan)
+    def _insert(self, table: str, rows: pa.Table, partition: Partition, plan: Plan, name: str, *, doubt: bool) -> int:
         if not doubt:
             self._warehouse.insert(table, rows, name)
             return 0
