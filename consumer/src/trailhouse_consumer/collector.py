@@ -23,12 +23,10 @@ import structlog
 
 from trailhouse_consumer.backoff import Backoff
 from trailhouse_consumer.columns import table_columns
-from trailhouse_consumer.dead_letters import DEAD_LETTERS_TABLE, gap_row
 from trailhouse_consumer.decode import Decoder
 from trailhouse_consumer.errors import InsertRejectedError, PartitionLostError, SourceUnavailableError
+from trailhouse_consumer.gaps import record
 from trailhouse_consumer.jobs import Job, Prepared, State, Worker
-from trailhouse_consumer.ranges import token
-from trailhouse_consumer.sources import Plan
 from trailhouse_schemas.errors import RegistryUnavailableError, WarehouseUnavailableError
 
 if TYPE_CHECKING:
@@ -332,16 +330,16 @@ class Collector:
     def _record_gaps(self) -> None:
         while self._gaps and not self._backoffs["warehouse"].waiting:
             gap = self._gaps[0]
-            name = token(gap.partition, Plan(gap.first, gap.last))
             try:
-                self._warehouse.insert(DEAD_LETTERS_TABLE, gap_row(gap, time.time_ns() // 1000), f"{name}:gap")
+                found = record(self._warehouse, gap, time.time_ns() // 1000)
             except WarehouseUnavailableError as error:
                 self._backoffs["warehouse"].failed(error)
                 return
-            missing = gap.last - gap.first + 1
-            self._log.error("offsets missing", partition=str(gap.partition), first=gap.first, last=gap.last)
-            self._metrics.missing.labels(gap.partition.topic).inc(missing)
-            self.summary.missing_offsets += missing
+            for each in found:
+                missing = each.last - each.first + 1
+                self._log.error("offsets missing", partition=str(gap.partition), first=each.first, last=each.last)
+                self._metrics.missing.labels(gap.partition.topic).inc(missing)
+                self.summary.missing_offsets += missing
             self._gaps.pop(0)
 
     def _idle(self, quiet_seconds: float) -> bool:

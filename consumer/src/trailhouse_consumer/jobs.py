@@ -36,6 +36,9 @@ class State:
     duplicates: Duplicates | None
     #: Highest offset that the warehouse holds of it.
     highest: int
+    #: The same when it was assigned. Until one above it is landed, a range that begins there may have been tried,
+    #: by a collector whose plan was lost with the group's offset: its token may be remembered without its rows.
+    highest_at_first: int
     #: The plan that this collector has stored itself and not landed yet: going on with it is no new try.
     own: Plan | None = None
     #: Why the warehouse refused its rows.
@@ -106,7 +109,8 @@ class Worker:
         plan = Plan(rows.first, rows.last) if found is None else Plan(found.first, found.last, tries)
         if tries > (MAX_TRIES if state.rejected else MAX_DEATHS):
             rows = self._given_up(partition, plan, messages, rows, state)
-        return Prepared(plan, rows, state, doubt=found is not None or singly or plan.first <= state.highest)
+        begun_before = plan.first <= state.highest or state.highest == state.highest_at_first
+        return Prepared(plan, rows, state, doubt=found is not None or singly or begun_before)
 
     def land(self, partition: Partition, prepared: Prepared) -> Landed:
         """Land a range whose plan is stored; raises what `Landing.land` does."""
@@ -117,7 +121,7 @@ class Worker:
         duplicates = None
         if partition.number >= 0:
             duplicates = Duplicates(partition, self._warehouse, fresh=highest < 0)
-        return State(duplicates, highest)
+        return State(duplicates, highest, highest)
 
     def _given_up(self, partition: Partition, plan: Plan, messages: Messages, rows: Rows, state: State) -> Rows:
         """Return what a single record comes to that was tried too often: a dead letter, unless it is landed."""

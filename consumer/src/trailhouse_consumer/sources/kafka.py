@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from trailhouse_consumer.settings import CollectorSettings
 
-__all__ = ["KafkaSource"]
+__all__ = ["KafkaSource", "client_settings"]
 
 _NONE: Final = Messages(np.empty(0, np.int64), np.empty(0, np.int64), [], [], [])
 _ANSWER_SECONDS: Final = 10.0
@@ -75,7 +75,7 @@ class KafkaSource:
         """Join nothing yet; the first `poll` does."""
         self._servers = bootstrap_servers
         self._limits = limits
-        self._settings = _client_settings(bootstrap_servers, how)
+        self._settings = client_settings(bootstrap_servers, how)
         #: Bytes of messages in memory: from the first on no more are taken from the client, from the second on fetched.
         self._hold, self._bound = how.memory_mib << 18, how.memory_mib * 3 << 17
         self._consumer: Any = None
@@ -255,23 +255,24 @@ class KafkaSource:
             raise SourceUnavailableError(f"Kafka at {self._servers} does not answer: {_text(error)}") from error
 
     def _begin(self, consumer: Any, partition: Partition, committed: Any) -> Buffer:
-        """Decide where reading begins, and report what the log no longer has."""
+        """Decide where reading begins, and report what the log no longer has; the warehouse may still have it."""
         low, high = consumer.get_watermark_offsets(
             TopicPartition(partition.topic, partition.number), timeout=_ANSWER_SECONDS
         )
         if committed.error is not None:
             raise KafkaException(committed.error)
         topic_id, plan = plan_from_metadata(committed.metadata)
-        if committed.offset < 0:
-            return Buffer(partition, low)
-        if topic_id is not None and topic_id != partition.topic_id:
-            self._log.warning("topic was deleted and made again: from the beginning", partition=str(partition))
-            return Buffer(partition, low)
         start = committed.offset
-        if start > high:
+        if start < 0 or topic_id not in {None, partition.topic_id}:
+            if start >= 0:
+                self._log.warning("topic was deleted and made again: from the beginning", partition=str(partition))
+            start, plan, topic_id = 0, None, None
+        elif start > high:
             return self._stuck(Buffer(partition, high), start, high)
-        if start < low:
-            self._gaps.append(Gap(partition, start, low - 1))
+        # Where no collector has set the offset, nobody has looked at what lies before it.
+        looked_to = start if topic_id is not None else 0
+        if looked_to < low:
+            self._gaps.append(Gap(partition, looked_to, low - 1))
             if plan is not None and plan.last < low:
                 plan = None
         return Buffer(partition, max(start, low), plan)
@@ -444,7 +445,8 @@ class KafkaSource:
         return {name: value for name, value in self._settings.items() if not name.startswith(skip)}
 
 
-def _client_settings(servers: str, how: CollectorSettings) -> dict[str, Any]:
+def client_settings(servers: str, how: CollectorSettings) -> dict[str, Any]:
+    """Return the settings of the Kafka client of a collector with these settings."""
     quarter = how.memory_mib << 18
     settings: dict[str, Any] = {
         "bootstrap.servers": servers,
