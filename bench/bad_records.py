@@ -110,6 +110,7 @@ def main(arguments: Sequence[str]) -> None:
         messages = _messages(values)
         return _seconds(lambda: make_rows(partition, messages, decoder, None, whole=True))
 
+    rows(list(good))  # what is loaded once
     figures: dict[str, float] = {}
     table = Table(title=f"Cost of a batch of {count:,} events, good ones = 1 (median of {chosen.repeat})", box=None)
     for heading in ("batch", "decoding", "all but inserting"):

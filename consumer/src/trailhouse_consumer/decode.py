@@ -329,16 +329,14 @@ def _with_columns(schema: dict[str, Any], event_type: EventType, columns: Collec
 
 def _by_header(values: Sequence[bytes | None], dead: list[Dead]) -> list[tuple[bytes, Sequence[int]]]:
     """Return the messages grouped by their schema header, as places; those without a header are dead."""
-    heads = [None if value is None else value[:SINGLE_OBJECT_HEADER_BYTES] for value in values]
-    kinds = set(heads)
-    if len(kinds) == 1:
-        (head,) = kinds
-        if head is not None and _is_whole(head):
-            return [(head, range(len(values)))]
+    first = values[0][:SINGLE_OBJECT_HEADER_BYTES] if values and values[0] is not None else b""
+    if _is_whole(first) and _all_begin_with(first, values):
+        return [(first, range(len(values)))]
     groups: dict[bytes, list[int]] = {}
     #: What each beginning of a value stands for: the places with that header, or why it is no header.
     known: dict[bytes | None, list[int] | str] = {}
-    for place, head in enumerate(heads):
+    for place, value in enumerate(values):
+        head = None if value is None else value[:SINGLE_OBJECT_HEADER_BYTES]
         group = known.get(head)
         if group is None:
             group = known[head] = _places_or_fault(head, groups)
@@ -357,6 +355,11 @@ def _places_or_fault(head: bytes | None, groups: dict[bytes, list[int]]) -> list
     except DecodeError as error:
         return str(error)
     return groups.setdefault((head or b"")[: header.body_at], [])
+
+
+def _all_begin_with(head: bytes, values: Sequence[bytes | None]) -> bool:
+    begins = pc.starts_with(pa.array(values, pa.binary()), head)
+    return begins.null_count == 0 and bool(pc.all(begins).as_py())
 
 
 def _is_whole(head: bytes) -> bool:

@@ -76,7 +76,7 @@ class Scan:
             if len(stretch) < _FEW:
                 singly: Sequence[int] = range(len(stretch))
             else:
-                walk = _Walk(stretch, body_at, self._zeros)
+                walk = _Walk(stretch, lengths[begin:end], body_at, self._zeros)
                 self._step(walk, _ALL)
                 found.update((begin + place, text) for place, text in walk.result())
                 singly = walk.singly
@@ -218,10 +218,10 @@ class Scan:
 class _Walk:
     """Where the walk is in each record. A record that has failed goes on in zeros, where nothing fails any more."""
 
-    def __init__(self, values: Sequence[bytes], body_at: int, zeros: int) -> None:
+    def __init__(self, values: Sequence[bytes], lengths: NDArray[np.int64], body_at: int, zeros: int) -> None:
         blob = b"".join((*values, bytes(zeros + _LONGEST + 8)))
         self._data = np.frombuffer(blob, np.uint8)
-        self._end = np.cumsum(np.fromiter(map(len, values), np.int64, len(values)))
+        self._end = np.cumsum(lengths)
         self._at = np.concatenate(([0], self._end[:-1])) + body_at
         self._zeros_at = len(blob) - zeros - _LONGEST - 8
         self._failed = np.zeros(len(values), bool)
