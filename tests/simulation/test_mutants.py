@@ -1,0 +1,158 @@
+"""The simulation finds what it is there to find: each of these broken protocols fails a short schedule."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, find, settings
+from hypothesis.reporting import report
+
+from simulation.schedules import play, schedules
+from simulation.world import Source, World, simulated
+from trailhouse_consumer import landing
+from trailhouse_consumer.duplicates import Duplicates
+from trailhouse_consumer.landing import Landed, Landing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pyarrow as pa
+
+    from simulation.schedules import Step
+    from trailhouse_consumer.rows import Rows
+    from trailhouse_consumer.sources import Partition, Plan
+
+SEED = int(os.environ.get("SIMULATION_SEED", "1"))
+#: A mutant that lives through so many schedules is one that the simulation does not find.
+WITHIN = 5_000
+LONGEST = 12
+
+
+@pytest.fixture(autouse=True)
+def _simulated() -> Iterator[None]:
+    """Put the simulated parts in place."""
+    with simulated():
+        yield
+
+
+def shortest(mutant: type[World] = World) -> list[Step]:
+    """Return a schedule that a mutant fails, without needless steps; raises `NoSuchExample`."""
+    found = find(
+        schedules(LONGEST),
+        lambda schedule: bool(play(schedule, mutant)),
+        settings=settings(
+            max_examples=WITHIN,
+            deadline=None,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+        random=Random(SEED),  # noqa: S311 - no secret
+    )
+    found = _without_needless(found, mutant)
+    report(f"seed {SEED}: {', '.join(' '.join(map(str, step)) for step in found)}: {play(found, mutant)[0]}")
+    return found
+
+
+def _without_needless(schedule: list[Step], mutant: type[World]) -> list[Step]:
+    """Return a schedule of which no single step can be left out."""
+    for place in reversed(range(len(schedule))):
+        shorter = schedule[:place] + schedule[place + 1 :]
+        if play(shorter, mutant):
+            return _without_needless(shorter, mutant)
+    return schedule
+
+
+class PlanAfterInsert(Source):
+    """Stores the plan when the range is landed."""
+
+    def commit_plan(self, partition: Partition, plan: Plan) -> None:
+        """Store it in memory alone."""
+        self._buffer(partition).plan = plan
+
+    def landed(self, partition: Partition, plan: Plan) -> None:
+        """Store it."""
+        super().commit_plan(partition, plan)
+        super().landed(partition, plan)
+
+
+class NotItsOwn(Source):
+    """Goes on with partitions that it has lost."""
+
+    def _forget(self, gone: list[Any]) -> None:
+        """Forget nothing."""
+
+
+class NoReadBack(Landing):
+    """Takes the acknowledgement of a repeated insert for proof."""
+
+    def _insert(self, table: str, rows: pa.Table, *place: Any, doubt: bool) -> int:
+        partition, plan, name = place
+        lacking = self._lacking(table, rows, partition, plan) if doubt else rows
+        if len(lacking):
+            self._warehouse.insert(table, lacking, name)
+        return 0
+
+
+class TableFirst(Landing):
+    """Inserts the rows before the dead letters."""
+
+    def land(self, partition: Partition, plan: Plan, rows: Rows, **how: Any) -> Landed:
+        """Land the one, then the other."""
+        super().land(partition, plan, replace(rows, dead_letters=rows.dead_letters[:0]), **how)
+        return super().land(partition, plan, replace(rows, table=rows.table[:0]), **how)
+
+
+def world_of(**parts: type) -> type[World]:
+    """Return a world with other parts."""
+    return type("Mutant", (World,), parts)
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        pytest.param(world_of(source=PlanAfterInsert), id="plan_after_insert"),
+        pytest.param(world_of(source=NotItsOwn), id="commits_what_it_does_not_own"),
+        pytest.param(world_of(landing=NoReadBack), id="no_read_back"),
+        pytest.param(world_of(landing=TableFirst), id="table_before_dead_letters"),
+    ],
+)
+def test_a_broken_part_is_found(mutant: type[World]) -> None:
+    """And the real one passes what it fails."""
+    assert play(shortest(mutant)) == []
+
+
+def _without_range(partition: Partition, _plan: Plan) -> str:
+    return f"{partition.topic_id}:{partition.number}"
+
+
+def _without_topic_id(partition: Partition, plan: Plan) -> str:
+    return f"{partition.number}:{plan.first}-{plan.last}"
+
+
+@pytest.mark.parametrize("token", [_without_range, _without_topic_id])
+def test_a_token_that_names_too_little_is_found(
+    token: Callable[[Partition, Plan], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another range of the partition, or of a topic that was made again, is taken for one that is there."""
+    with monkeypatch.context() as broken:
+        broken.setattr(landing, "token", token)
+        found = shortest()
+    assert play(found) == []
+
+
+def test_taking_a_low_sequence_for_proof_of_a_duplicate_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event that was refused and comes behind others is new, and so is one whose first copy was lost."""
+
+    def believe(_self: object, _names: object, codes: Any, _sequences: object, suspects: Any, _first: int) -> Any:
+        return np.isin(np.arange(len(codes)), suspects)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Duplicates, "_proven", believe)
+        found = shortest()
+    assert play(found) == []

@@ -1,0 +1,106 @@
+"""Whatever happens, and in whatever order: each message is in the table, or a dead letter, or proven sent twice, once.
+
+Schedules are drawn from a seed, and one that fails is shrunk to the shortest. `SIMULATION_SCHEDULES` says how many,
+`SIMULATION_SEED` from which: `SIMULATION_SCHEDULES=200000 pytest tests/simulation/test_simulation.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis.reporting import report
+
+from simulation.processes import Fate
+from simulation.schedules import play, schedules
+from simulation.world import World, simulated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from simulation.schedules import Step
+
+SCHEDULES = int(os.environ.get("SIMULATION_SCHEDULES", "4000"))
+SEED = int(os.environ.get("SIMULATION_SEED", "1"))
+#: One test each, so that they can run side by side.
+PARTS = 4
+#: Steps of the longest schedule.
+LONGEST = 30
+
+
+@pytest.fixture(autouse=True)
+def _simulated() -> Iterator[None]:
+    """Put the simulated parts in place."""
+    with simulated():
+        yield
+
+
+@pytest.mark.timeout(60 + SCHEDULES)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_message_is_accounted_for_once_whatever_happens(part: int) -> None:
+    """Kills, stops, rebalances, lost and late answers, forgotten and hollow tokens, retention, resends, new topics."""
+    report(f"SIMULATION_SEED={SEED} SIMULATION_SCHEDULES={SCHEDULES}")
+
+    @seed(SEED * PARTS + part)
+    @settings(max_examples=SCHEDULES // PARTS, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(schedules(LONGEST))
+    def accounted_for(schedule: list[Step]) -> None:
+        assert play(schedule) == []
+
+    accounted_for()
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        pytest.param([("retain", 1, 0)], id="deleted_before_anything_was_committed"),
+        pytest.param(
+            [("go", 0, 40), ("kill", 0), ("publish", 0, 5), ("retain", 0, 1), ("lose offset", 0)],
+            id="deleted_and_the_offset_lost",
+        ),
+        pytest.param(
+            [("until", 0, "insert"), ("fate", 0, Fate.LOST), ("kill", 0), ("retain", 0, 0)],
+            id="deleted_but_landed_by_the_dead",
+        ),
+        pytest.param(
+            [("retain", 0, 0), ("until", 0, "insert"), ("fate", 0, Fate.HOLLOW)],
+            id="a_gap_whose_token_is_hollow",
+        ),
+        pytest.param(
+            [("until", 0, "insert"), ("fate", 0, Fate.HOLLOW), ("kill", 0), ("lose offset", 0)],
+            id="a_hollow_token_whose_plan_is_lost",
+        ),
+    ],
+)
+def test_what_was_found_once_stays_mended(schedule: list[Step]) -> None:
+    """The shortest schedules that the protocol once failed."""
+    assert play(schedule) == []
+
+
+def test_a_schedule_is_played_the_same_each_time() -> None:
+    """Or a failing one could not be shrunk."""
+    schedule: list[Step] = [
+        ("until", 0, "insert"),
+        ("publish", 2, 5),
+        ("until", 1, "insert"),
+        ("fate", 1, Fate.LATER),
+        ("resend", 0, 3),
+        ("expire", 0),
+        ("go", 2, 40),
+        ("crash",),
+        ("new month",),
+        ("junk", 1),
+        ("go", 0, 5),
+        ("kill", 2),
+    ]
+    seen = []
+
+    class Watched(World):
+        def end(self) -> None:
+            seen.append((self.server.tables, self.server.tokens, self.broker.committed))
+            super().end()
+
+    assert [play(schedule, Watched) for _ in range(2)] == [[], []]
+    assert seen[0] == seen[1]
