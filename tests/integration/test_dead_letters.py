@@ -142,6 +142,26 @@ def test_two_who_replay_at_once_land_each_once(any_warehouse: Warehouse, tmp_pat
     assert set(standings(any_warehouse).values()) == {"replayed"}
 
 
+def test_one_who_wakes_up_amid_an_insert_lands_nothing_twice(any_warehouse: Warehouse, tmp_path: Path) -> None:
+    """It has asked what is there, and sleeps while another lands all of it."""
+    producer_id = new_producer_id()
+    collected(any_warehouse, tmp_path, with_every_second_of_the_registry(producer_id, 20), producer_id)
+    chosen = chosen_letters(Asked(any_warehouse.client), Choice())
+    others: list[Replayed] = []
+
+    class Sleeps(Asked):
+        def insert(self, table: str, rows: Any, token: str) -> None:
+            if table == "metrics_logged" and not others:
+                others.append(replayed(any_warehouse, chosen, by="other"))
+            super().insert(table, rows, token)
+
+    asked = Sleeps(any_warehouse.client)
+    free = Asked(any_warehouse.client)
+    Replay(free, Landing(asked), Known(), by="sleeper").run(chosen)
+    assert others
+    assert identities(any_warehouse.client, "metrics_logged") == [(producer_id, i) for i in range(20)]
+
+
 def test_two_who_claim_the_same_plan_at_once_land_the_firsts(
     any_warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
