@@ -2,14 +2,16 @@
 
     python bench/landed.py BOOTSTRAP TYPE COUNT
 
-Prints one JSON object: events, seconds. The clock runs from the first plan to the end of the last range, so that
-neither starting nor waiting to be idle counts. The warehouse is held to have every message, once.
+Prints one JSON object: events, seconds, peak_mib. The clock runs from the first plan to the end of the last range, so
+that neither starting nor waiting to be idle counts; the peak is that of the whole process while it collects. The
+warehouse is held to have every message, once.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import resource
 import sys
 import tempfile
 import time
@@ -42,12 +44,13 @@ def main(bootstrap_servers: str, name: str, count: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as directory:
         where = Settings(kafka=bootstrap_servers, warehouse=f"chdb://{directory}/warehouse")
         collect(where, CollectorSettings(group=f"bench-{uuid.uuid4()}"), spools=[], until_idle=True, on_stage=watch)
+        peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         client = connect(where.warehouse_url)
-        question = "SELECT uniqExact(_partition, _offset) FROM {table:Identifier}"
+        question = "SELECT sum(n) FROM (SELECT uniqExact(_offset) AS n FROM {table:Identifier} GROUP BY _partition)"
         ((messages,),) = client.query(question, {"table": table}).result_rows
         client.close()
     assert messages == count, f"{messages} of {count} messages landed"
-    return {"events": count, "seconds": moments[-1] - moments[0]}
+    return {"events": count, "seconds": moments[-1] - moments[0], "peak_mib": peak_mib}
 
 
 if __name__ == "__main__":

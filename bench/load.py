@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from datetime import UTC, datetime
+from itertools import count, islice
 from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import Producer
@@ -15,19 +16,25 @@ from trailhouse_schemas.catalogue import CATALOGUE, by_name
 from trailhouse_schemas.versions import latest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+    Headers = dict[str, str | bytes | None]
 
 __all__ = [
+    "PARTITIONS",
     "POINTS_PER_RECORD",
-    "count_messages",
     "make_topics",
     "publish_points",
     "publish_single_events",
     "single_event",
+    "single_events",
 ]
 
+#: Of a topic, unless something else is said.
+PARTITIONS: Final = 2
 POINTS_PER_RECORD: Final = 200
 _PRODUCERS: Final = 8
+_ENCODED_EVERY: Final = 1000
 _STARTED: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -55,12 +62,41 @@ def make_topics(bootstrap_servers: str, names: list[str], partitions: int) -> No
     deadline = time.monotonic() + 30
     while old & set(admin.list_topics(timeout=10).topics) and time.monotonic() < deadline:
         time.sleep(0.1)
-    for future in admin.create_topics([NewTopic(t, num_partitions=partitions) for t in topics]).values():
+    config = {"message.timestamp.type": "LogAppendTime"}
+    for future in admin.create_topics([NewTopic(t, num_partitions=partitions, config=config) for t in topics]).values():
         future.result()
 
 
-def _publish(bootstrap_servers: str, name: str, count: int, partitions: int, fields: Mapping[str, object]) -> int:
-    version, topic = latest(name), by_name(name).topic
+def _events(name: str, fields: Mapping[str, object]) -> Iterator[tuple[str, bytes, Headers, int]]:
+    """Yield key, value, headers and number of the producer of one event after the other, without end.
+
+    Encoding each would take longer than all that is measured: only now and then one is encoded, and the others have
+    another sequence in its place.
+    """
+    version = latest(name)
+    ids = [str(uuid.uuid4()) for _ in range(_PRODUCERS)]
+    for sequence in count():
+        if sequence % _ENCODED_EVERY == 0:
+            records = [{**_envelope(producer_id, rank), **fields} for rank, producer_id in enumerate(ids)]
+            encoded = [[wire.encode(version, record | {"sequence": n}) for n in (0, 1)] for record in records]
+            places = [next(i for i, (x, y) in enumerate(zip(*pair, strict=True)) if x != y) for pair in encoded]
+        number = _varint(2 * sequence)
+        for rank, producer_id in enumerate(ids):
+            value, place = encoded[rank][0], places[rank]
+            headers: Headers = {wire.IDENTITY_HEADER: wire.identity_to_bytes(producer_id, sequence)}
+            yield producer_id, value[:place] + number + value[place + 1 :], headers, rank
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes((*out, number))
+
+
+def _publish(bootstrap_servers: str, name: str, total: int, partitions: int, fields: Mapping[str, object]) -> int:
+    topic = by_name(name).topic
     producer = Producer(
         {
             "bootstrap.servers": bootstrap_servers,
@@ -71,24 +107,19 @@ def _publish(bootstrap_servers: str, name: str, count: int, partitions: int, fie
             "queue.buffering.max.messages": 1_000_000,
         }
     )
-    ids = [str(uuid.uuid4()) for _ in range(_PRODUCERS)]
-    total = 0
-    for number in range(count):
-        rank = number % _PRODUCERS
-        sequence = number // _PRODUCERS
-        value = wire.encode(version, {**_envelope(ids[rank], rank), "sequence": sequence, **fields})
-        total += len(value)
-        headers: dict[str, str | bytes | None] = {wire.IDENTITY_HEADER: wire.identity_to_bytes(ids[rank], sequence)}
+    size = 0
+    for number, (key, value, headers, rank) in enumerate(islice(_events(name, fields), total)):
+        size += len(value)
         while True:
             try:
-                producer.produce(topic, value, key=ids[rank], partition=rank % partitions, headers=headers)
+                producer.produce(topic, value, key=key, partition=rank % partitions, headers=headers)
                 break
             except BufferError:
                 producer.poll(0.1)
         if number % 1000 == 0:
             producer.poll(0)
     assert producer.flush(120) == 0
-    return total // count
+    return size // total
 
 
 _SAMPLE: Final = {
@@ -105,12 +136,17 @@ def single_event(producer_id: str, sequence: int, **fields: object) -> bytes:
     return wire.encode(latest("resources_sampled"), record)
 
 
-def publish_single_events(bootstrap_servers: str, count: int, partitions: int = 2) -> int:
-    """Publish `count` ResourcesSampled events of eight producers; return the mean size of a value in bytes."""
-    return _publish(bootstrap_servers, "resources_sampled", count, partitions, _SAMPLE)
+def single_events() -> Iterator[tuple[str, bytes, Headers, int]]:
+    """Yield key, value, headers and number of the producer of ResourcesSampled events, without end."""
+    return _events("resources_sampled", _SAMPLE)
 
 
-def publish_points(bootstrap_servers: str, records: int, partitions: int = 2) -> int:
+def publish_single_events(bootstrap_servers: str, total: int, partitions: int = PARTITIONS) -> int:
+    """Publish `total` ResourcesSampled events of eight producers; return the mean size of a value in bytes."""
+    return _publish(bootstrap_servers, "resources_sampled", total, partitions, _SAMPLE)
+
+
+def publish_points(bootstrap_servers: str, records: int, partitions: int = PARTITIONS) -> int:
     """Publish `records` MetricsLogged events of 200 points each; return the mean size of a value in bytes."""
     points = [
         {"name": f"metric_{n % 4}", "step": n // 4, "value": n * 0.37, "logged_at": _STARTED}
@@ -118,17 +154,3 @@ def publish_points(bootstrap_servers: str, records: int, partitions: int = 2) ->
     ]
     fields = {"split": "train", "dataset_digest": "", "model_id": "", "segment": {}, "points": points}
     return _publish(bootstrap_servers, "metrics_logged", records, partitions, fields)
-
-
-def count_messages(bootstrap_servers: str, name: str) -> int:
-    """Return how many messages the topic of an event type holds."""
-    from confluent_kafka import Consumer, TopicPartition  # noqa: PLC0415
-
-    consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "bench-count"})
-    topic = by_name(name).topic
-    total = 0
-    for partition in consumer.list_topics(topic, timeout=10).topics[topic].partitions:
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
-        total += high - low
-    consumer.close()
-    return total

@@ -1,6 +1,6 @@
 """Measures everything in one run: `make bench`. Prints a table and, as its last line, one JSON object.
 
-    python bench/run.py [--events N] [--point-records N] [--calls N] [--repeat N]
+    python bench/run.py [--events N] [--many-events N] [--point-records N] [--delay-seconds S] [--calls N] [--repeat N]
 
 A broker is found or started (see `make kafka`); it runs on the same cores as what is measured. Each figure is the
 median of the repeats, which take turns, so that a machine that slows down slows all of them; a ratio is that of the
@@ -19,7 +19,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from load import POINTS_PER_RECORD, make_topics, publish_points, publish_single_events
+import two
+from load import PARTITIONS, POINTS_PER_RECORD, make_topics, publish_points, publish_single_events
 from rich.console import Console
 from rich.table import Table
 
@@ -27,10 +28,14 @@ from trailhouse_cli.servers.discovery import find_kafka
 from trailhouse_schemas.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _HERE: Final = Path(__file__).parent
-_PARTITIONS: Final = 2
+_RATIOS: Final = (
+    ("landed_to_consume", "landed_events_per_s", "consume_events_per_s"),
+    ("landed_to_baseline", "landed_events_per_s", "baseline_events_per_s"),
+    ("landed_points_to_baseline", "landed_points_per_s", "baseline_points_per_s"),
+)
 
 
 def measure(script: str, *arguments: str) -> dict[str, float]:
@@ -60,8 +65,10 @@ def say(text: str) -> None:
 def main(arguments: Sequence[str]) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Measure everything in one run.")
-    parser.add_argument("--events", type=int, default=400_000, help="single events")
-    parser.add_argument("--point-records", type=int, default=10_000, help=f"records of {POINTS_PER_RECORD} points")
+    parser.add_argument("--events", type=int, default=2_000_000, help="single events")
+    parser.add_argument("--many-events", type=int, default=10_000_000, help="single events of the last; 0: none")
+    parser.add_argument("--point-records", type=int, default=40_000, help=f"records of {POINTS_PER_RECORD} points")
+    parser.add_argument("--delay-seconds", type=float, default=20, help="how long events are published one by one")
     parser.add_argument("--calls", type=int, default=100_000, help="calls of run.log")
     parser.add_argument("--repeat", type=int, default=3, help="times that each is measured")
     chosen = parser.parse_args(arguments)
@@ -74,35 +81,87 @@ def main(arguments: Sequence[str]) -> None:
     kafka = find_kafka(Settings.read())
     try:
         servers = kafka.bootstrap_servers
-        say(f"publishing {chosen.events:,} events to {servers}")
-        make_topics(servers, ["resources_sampled"], _PARTITIONS)
-        size = publish_single_events(servers, chosen.events, _PARTITIONS)
-        single = (servers, "resources_sampled", str(chosen.events))
-        for turn in range(1, chosen.repeat + 1):
-            say(f"events: turn {turn} of {chosen.repeat}")
-            take("consume_events_per_s", per_second(measure("consume.py", "only", *single)))
-            take("landed_events_per_s", per_second(measure("landed.py", *single)))
-            take("baseline_events_per_s", per_second(measure("consume.py", "baseline", *single)))
-        say(f"publishing {chosen.point_records:,} records of {POINTS_PER_RECORD} points")
-        make_topics(servers, ["metrics_logged"], _PARTITIONS)
-        publish_points(servers, chosen.point_records, _PARTITIONS)
-        for turn in range(1, chosen.repeat + 1):
-            say(f"points: turn {turn} of {chosen.repeat}")
-            landed = measure("landed.py", servers, "metrics_logged", str(chosen.point_records))
-            take("landed_points_per_s", per_second(landed) * POINTS_PER_RECORD)
+        size = measure_events(servers, chosen, take)
+        measure_points(servers, chosen, take)
+        measure_delay(servers, chosen, take)
+        measure_two(servers, chosen, take)
+        measure_many(servers, chosen, take)
     finally:
         kafka.close()
     for _ in range(chosen.repeat):
         for name, value in measure("log_call.py", str(chosen.calls)).items():
             take(f"log_call_{name}", value)
 
-    for other in ("baseline", "consume"):
-        pairs = zip(taken["landed_events_per_s"], taken[f"{other}_events_per_s"], strict=True)
-        taken[f"landed_to_{other}"] = [landed / per_s for landed, per_s in pairs]
+    for name, over, under in _RATIOS:
+        pairs = zip(taken[over], taken[under], strict=True)
+        taken[name] = [above / below for above, below in pairs]
     figures = {name: statistics.median(values) for name, values in taken.items()}
     figures["event_bytes"] = size
     show(figures, taken)
     print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
+
+
+def measure_events(servers: str, chosen: argparse.Namespace, take: Callable[[str, float], None]) -> int:
+    """Measure single events, consumed, landed and by the baseline; return their size in bytes."""
+    say(f"publishing {chosen.events:,} events to {servers}")
+    make_topics(servers, ["resources_sampled"], PARTITIONS)
+    size = publish_single_events(servers, chosen.events)
+    single = (servers, "resources_sampled", str(chosen.events))
+    for turn in range(1, chosen.repeat + 1):
+        say(f"events: turn {turn} of {chosen.repeat}")
+        take("consume_events_per_s", per_second(measure("consume.py", "only", *single)))
+        landed = measure("landed.py", *single)
+        take("landed_events_per_s", per_second(landed))
+        take("collector_peak_mib_2m", landed["peak_mib"])
+        # Of a part: it takes as long as all the others together.
+        part = str(max(1, chosen.events // 10))
+        take("baseline_events_per_s", per_second(measure("consume.py", "baseline", *single[:2], part)))
+    return size
+
+
+def measure_points(servers: str, chosen: argparse.Namespace, take: Callable[[str, float], None]) -> None:
+    """Measure records of many points, landed and by the baseline."""
+    say(f"publishing {chosen.point_records:,} records of {POINTS_PER_RECORD} points")
+    make_topics(servers, ["metrics_logged"], PARTITIONS)
+    publish_points(servers, chosen.point_records)
+    for turn in range(1, chosen.repeat + 1):
+        say(f"points: turn {turn} of {chosen.repeat}")
+        landed = measure("landed.py", servers, "metrics_logged", str(chosen.point_records))
+        take("landed_points_per_s", per_second(landed) * POINTS_PER_RECORD)
+        part = str(max(1, chosen.point_records // 40))
+        rows = measure("consume.py", "baseline", servers, "metrics_logged", part)
+        take("baseline_points_per_s", per_second(rows) * POINTS_PER_RECORD)
+
+
+def measure_delay(servers: str, chosen: argparse.Namespace, take: Callable[[str, float], None]) -> None:
+    """Measure how long an event takes until it is visible."""
+    for turn in range(1, chosen.repeat + 1):
+        say(f"delay: turn {turn} of {chosen.repeat}")
+        make_topics(servers, ["resources_sampled"], PARTITIONS)
+        delay = measure("delay.py", servers, str(chosen.delay_seconds))
+        take("publish_to_visible_p50_s", delay["p50_s"])
+        take("publish_to_visible_p99_s", delay["p99_s"])
+
+
+def measure_two(servers: str, chosen: argparse.Namespace, take: Callable[[str, float], None]) -> None:
+    """Measure what a second collector adds."""
+    make_topics(servers, ["resources_sampled"], two.PARTITIONS)
+    publish_single_events(servers, chosen.events, two.PARTITIONS)
+    for turn in range(1, chosen.repeat + 1):
+        say(f"two collectors: turn {turn} of {chosen.repeat}")
+        take("two_collectors_speedup", measure("two.py", servers, str(chosen.events))["speedup"])
+
+
+def measure_many(servers: str, chosen: argparse.Namespace, take: Callable[[str, float], None]) -> None:
+    """Measure the memory of a collector that catches up on very many events, once: it takes a while."""
+    if not chosen.many_events:
+        return
+    say(f"publishing {chosen.many_events:,} events")
+    make_topics(servers, ["resources_sampled"], PARTITIONS)
+    publish_single_events(servers, chosen.many_events)
+    landed = measure("landed.py", servers, "resources_sampled", str(chosen.many_events))
+    take("collector_peak_mib_10m", landed["peak_mib"])
+    take("landed_many_events_per_s", per_second(landed))
 
 
 def show(figures: dict[str, float], taken: dict[str, list[float]]) -> None:

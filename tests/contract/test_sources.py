@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -107,11 +108,12 @@ def new(world: World) -> Iterator[Callable[..., Source]]:
 
 
 def until(source: Source, condition: Callable[[], bool]) -> None:
-    """Poll until that is so."""
+    """Poll until that is so; a cluster that has just made a topic may not answer at once."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < deadline
-        source.poll(0.1)
+        with suppress(SourceUnavailableError):
+            source.poll(0.1)
 
 
 def the_partition(source: Source) -> Partition:

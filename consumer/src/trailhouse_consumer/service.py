@@ -57,6 +57,7 @@ def collect(
             and not there. A service waits for a server.
         SourceUnavailableError: Kafka does not answer, with `until_idle`; a service waits for it.
     """
+    how = how.model_copy(update={"kafka_client": where.kafka_client | how.kafka_client})
     embedded = parse_url(where.warehouse_url).embedded
     create = embedded or migrate_first
     client = _connect(where, how, create=create, wait=not (embedded or until_idle))

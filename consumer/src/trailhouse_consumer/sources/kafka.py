@@ -447,19 +447,13 @@ class KafkaSource:
 
 def client_settings(servers: str, how: CollectorSettings) -> dict[str, Any]:
     """Return the settings of the Kafka client of a collector with these settings."""
-    quarter = how.memory_mib << 18
+    # The client counts the bytes of the messages alone; it needs as much again, and more, to keep them.
+    queue_bytes = max(1 << 20, how.memory_mib << 16)
     settings: dict[str, Any] = {
-        "bootstrap.servers": servers,
         "client.id": "trailhouse-collector",
         "log_level": 2,
-        "group.id": how.group,
-        "group.protocol": how.group_protocol,
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "enable.partition.eof": True,
-        "auto.offset.reset": "error",
-        "queued.max.messages.kbytes": max(1024, quarter >> 10),
-        "fetch.max.bytes": max(1 << 20, min(_FETCH_BYTES, quarter)),
+        "queued.max.messages.kbytes": queue_bytes >> 10,
+        "fetch.max.bytes": min(_FETCH_BYTES, queue_bytes),
         "fetch.message.max.bytes": 1 << 20,
         # A full queue is looked at again soon: the client's own second of rest stands still with its queue run dry.
         "queued.min.messages": _QUEUED_MESSAGES,
@@ -468,7 +462,20 @@ def client_settings(servers: str, how: CollectorSettings) -> dict[str, Any]:
     if how.group_protocol == "classic":
         settings["partition.assignment.strategy"] = "cooperative-sticky"
         settings["session.timeout.ms"] = int(how.session_timeout_seconds * 1000)
-    return settings | how.kafka_client
+    # What the protocol of landing rests on is nobody's choice.
+    return (
+        settings
+        | how.kafka_client
+        | {
+            "bootstrap.servers": servers,
+            "group.id": how.group,
+            "group.protocol": how.group_protocol,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+        }
+    )
 
 
 def _runs(messages: list[Any]) -> Iterator[tuple[Key, list[Any]]]:
