@@ -60,15 +60,18 @@ def collect(
     how = how.model_copy(update={"kafka_client": where.kafka_client | how.kafka_client})
     embedded = parse_url(where.warehouse_url).embedded
     create = embedded or migrate_first
-    client = _connect(where, how, create=create, wait=not (embedded or until_idle))
-    if client is None:
-        return Summary()
+    stopping = threading.Event()
     with ExitStack() as opened:
+        # From the beginning: who is told to end while it connects is not told again.
+        opened.enter_context(_signals_to(stopping.set))
+        client = _connect(where, how, stopping, create=create, wait=not (embedded or until_idle))
+        if client is None:
+            return Summary()
         opened.callback(client.close)
         migrate(client) if create else check(client)
         clients = [client]
         for _ in range(how.landers):
-            another = _connect(where, how, create=False, wait=not (embedded or until_idle))
+            another = _connect(where, how, stopping, create=False, wait=not (embedded or until_idle))
             if another is None:
                 return Summary()
             opened.callback(another.close)
@@ -86,30 +89,30 @@ def collect(
             registry=_registry(where),
         )
         with _signals_to(collector.stop):
+            if stopping.is_set():
+                collector.stop()
             return collector.run(until_idle=until_idle)
 
 
-def _connect(where: Settings, how: CollectorSettings, *, create: bool, wait: bool) -> Client | None:
-    """Open the warehouse; with `wait`, when it answers, or return None when a signal comes before that."""
-    stopping = threading.Event()
+def _connect(
+    where: Settings, how: CollectorSettings, stopping: threading.Event, *, create: bool, wait: bool
+) -> Client | None:
+    """Open the warehouse; with `wait`, when it answers, or return None when told to end before that."""
     pause_seconds = 0.0
     log = structlog.get_logger("trailhouse.collector")
-    with _signals_to(stopping.set):
-        while not stopping.wait(pause_seconds):
-            try:
-                client = connect(
-                    where.warehouse_url, password=where.warehouse_password.get_secret_value(), create=create
-                )
-            except WarehouseUnavailableError as error:
-                if not wait:
-                    raise
-                if not pause_seconds:
-                    log.warning("waiting", what="warehouse", reason=str(error))
-                pause_seconds = min(how.backoff_seconds, max(_FIRST_PAUSE_SECONDS, pause_seconds * 2))
-                continue
-            if pause_seconds:
-                log.info("answers again", what="warehouse")
-            return client
+    while not stopping.wait(pause_seconds):
+        try:
+            client = connect(where.warehouse_url, password=where.warehouse_password.get_secret_value(), create=create)
+        except WarehouseUnavailableError as error:
+            if not wait:
+                raise
+            if not pause_seconds:
+                log.warning("waiting", what="warehouse", reason=str(error))
+            pause_seconds = min(how.backoff_seconds, max(_FIRST_PAUSE_SECONDS, pause_seconds * 2))
+            continue
+        if pause_seconds:
+            log.info("answers again", what="warehouse")
+        return client
     return None
 
 
