@@ -410,6 +410,9 @@ class KafkaSource:
             if buffer is not None:
                 with self._or_anew():
                     self._on_missing(buffer)
+        elif code == KafkaError._FATAL:  # noqa: SLF001
+            # Said once, and nothing comes from this client any more: another member has taken its name.
+            raise SourceUnavailableError(f"Kafka's client has given up: {message.error().str()}")
         else:
             self._log.warning("kafka", partition=str(buffer and buffer.partition), reason=str(message.error()))
 
