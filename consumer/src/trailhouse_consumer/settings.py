@@ -32,10 +32,10 @@ class CollectorSettings(BaseSettings):
         default_factory=dict, description="Further settings of the Kafka client (librdkafka): TLS, SASL, time-outs."
     )
     flush_rows: int = Field(default=100_000, ge=1, le=1_000_000, description="Messages that make a range.")
-    flush_bytes: int = Field(default=16 * _MIB, ge=1, le=128 * _MIB, description="Bytes of messages that make a range.")
+    flush_bytes: int = Field(default=8 * _MIB, ge=1, le=128 * _MIB, description="Bytes of messages that make a range.")
     flush_seconds: float = Field(default=1.0, ge=0, description="Longest that a message waits for others.")
     memory_mib: int = Field(
-        default=512, ge=16, description="Bound of the messages in memory, those that Kafka's client holds included."
+        default=384, ge=16, description="Bound of the messages in memory, those that Kafka's client holds included."
     )
     landers: int = Field(default=2, ge=1, le=64, description="Ranges that are decoded or inserted at the same time.")
     metrics_port: int = Field(default=0, ge=0, le=65535, description="Port of the Prometheus metrics; 0: none.")

@@ -81,7 +81,7 @@ class Limits:
     """How much of one partition makes a range: whichever is reached first."""
 
     rows: int = 100_000
-    bytes: int = 16 << 20
+    bytes: int = 8 << 20
     seconds: float = 1.0
 
 

@@ -178,6 +178,8 @@ def _identities(all_headers: list[Headers | None]) -> tuple[list[bytes | None], 
         headers[0][1] if headers and len(headers) == 1 and headers[0][0] == IDENTITY_HEADER else None
         for headers in all_headers
     ]
+    if all(usual):
+        return usual, ()
     odd = [place for place, identity in enumerate(usual) if identity is None and all_headers[place]]
     for place in odd:
         usual[place] = next((value for name, value in all_headers[place] or () if name == IDENTITY_HEADER), None)
