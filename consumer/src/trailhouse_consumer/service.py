@@ -14,7 +14,7 @@ from trailhouse_consumer.landing import Landing, Stage
 from trailhouse_consumer.monitoring import Metrics
 from trailhouse_consumer.sources import Limits, Partition, Plan, Source
 from trailhouse_consumer.sources.spool import SpoolSource
-from trailhouse_consumer.warehouse import Warehouse
+from trailhouse_consumer.warehouse import Warehouse, said_plainly
 from trailhouse_schemas.errors import WarehouseUnavailableError
 from trailhouse_schemas.warehouse import check, connect, migrate, parse_url
 
@@ -64,18 +64,14 @@ def collect(
     with ExitStack() as opened:
         # From the beginning: who is told to end while it connects is not told again.
         opened.enter_context(_signals_to(stopping.set))
-        client = _connect(where, how, stopping, create=create, wait=not (embedded or until_idle))
-        if client is None:
-            return Summary()
-        opened.callback(client.close)
-        migrate(client) if create else check(client)
-        clients = [client]
-        for _ in range(how.landers):
-            another = _connect(where, how, stopping, create=False, wait=not (embedded or until_idle))
-            if another is None:
+        clients: list[Client] = []
+        for first in (True, *[False] * how.landers):
+            prepare = (migrate if create else check) if first else None
+            client = _connect(where, how, stopping, prepare, create=create and first, wait=not (embedded or until_idle))
+            if client is None:
                 return Summary()
-            opened.callback(another.close)
-            clients.append(another)
+            opened.callback(client.close)
+            clients.append(client)
         metrics = Metrics()
         if how.metrics_port:
             metrics.serve(how.metrics_address, how.metrics_port)
@@ -95,14 +91,20 @@ def collect(
 
 
 def _connect(
-    where: Settings, how: CollectorSettings, stopping: threading.Event, *, create: bool, wait: bool
+    where: Settings,
+    how: CollectorSettings,
+    stopping: threading.Event,
+    prepare: Callable[[Client], object] | None,
+    *,
+    create: bool,
+    wait: bool,
 ) -> Client | None:
     """Open the warehouse; with `wait`, when it answers, or return None when told to end before that."""
     pause_seconds = 0.0
     log = structlog.get_logger("trailhouse.collector")
     while not stopping.wait(pause_seconds):
         try:
-            client = connect(where.warehouse_url, password=where.warehouse_password.get_secret_value(), create=create)
+            client = _open(where, prepare, create=create)
         except WarehouseUnavailableError as error:
             if not wait:
                 raise
@@ -114,6 +116,19 @@ def _connect(
             log.info("answers again", what="warehouse")
         return client
     return None
+
+
+def _open(where: Settings, prepare: Callable[[Client], object] | None, *, create: bool) -> Client:
+    """Open the warehouse and prepare it; raises `WarehouseError`."""
+    with said_plainly():
+        client = connect(where.warehouse_url, password=where.warehouse_password.get_secret_value(), create=create)
+        try:
+            if prepare is not None:
+                prepare(client)
+        except BaseException:
+            client.close()
+            raise
+    return client
 
 
 def _sources(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from clickhouse_connect.driver.client import Client
 
-__all__ = ["Warehouse"]
+__all__ = ["Warehouse", "said_plainly"]
 
 #: ClickHouse's codes for errors that lie in the rows: the same rows will be refused again.
 _IN_THE_ROWS: Final = frozenset(
@@ -60,7 +60,7 @@ class Warehouse:
 
         The number of Arrow batches belongs to the token's identity, so there is always one.
         """
-        with self._client() as client, _errors():
+        with self._client() as client, said_plainly():
             client.insert_arrow(
                 table,
                 rows.combine_chunks(),
@@ -74,7 +74,7 @@ class Warehouse:
 
     def ask(self, question: str, parameters: Mapping[str, Any]) -> pa.Table:
         """Return the answer to the question in `sql/QUESTION.sql`."""
-        with self._client() as client, _errors():
+        with self._client() as client, said_plainly():
             answer: pa.Table = client.query_arrow(_sql(question), dict(parameters), use_strings=True)
         return answer
 
@@ -93,7 +93,8 @@ def _sql(question: str) -> str:
 
 
 @contextmanager
-def _errors() -> Iterator[None]:
+def said_plainly() -> Iterator[None]:
+    """Raise `WarehouseUnavailableError`, or `InsertRejectedError`, for what ClickHouse's client raises."""
     from clickhouse_connect.driver.exceptions import Error  # noqa: PLC0415 - slow to import
 
     try:
