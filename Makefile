@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 # The first Python that is new enough; `make PYTHON=/path/to/python3` takes another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
-# Options for pytest: make test ARGS='-k ranges -x'
+# Options for pytest, or the soak: make test ARGS='-k ranges -x'
 ARGS ?=
 
 BIN := .venv/bin
@@ -16,7 +16,7 @@ MEMBERS := schemas producer consumer analytics cli
 SOURCES := $(MEMBERS:%=%/src) tests bench examples
 INSTALLED := .venv/.installed
 
-.PHONY: help demo demo-kafka test lint bench kafka constraints clean
+.PHONY: help demo demo-kafka test lint soak bench kafka constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
@@ -36,6 +36,10 @@ lint: $(INSTALLED) ## check style, types and the arrows between the members
 	@echo "ruff format --check" && $(BIN)/ruff format --check .
 	@echo "mypy" && $(BIN)/mypy $(wildcard $(SOURCES))
 	@echo "import-linter" && $(BIN)/lint-imports
+
+soak: $(INSTALLED) ## kill collectors, broker and warehouse at random, then count: make soak ARGS='--kills 200'
+	@$(BIN)/python -m trailhouse_cli.servers fetch
+	@PYTHONPATH=tests $(BIN)/python -m soak $(ARGS)
 
 bench: $(INSTALLED) ## measure; the last line is one JSON object
 	@$(BIN)/python bench/run.py

@@ -45,6 +45,8 @@ _SIGNALS = {
 _ONE_INSERT_SECONDS, _INSERT_SECONDS = 0.7, 8.0
 _END_SECONDS = 60.0
 _FINAL_SECONDS = 300.0
+#: Messages in a range of the last collector.
+_FINAL_ROWS = 5_000
 #: Partitions of a topic at first, and at most.
 _PARTITIONS, _MOST_PARTITIONS = 3, 8
 
@@ -85,7 +87,6 @@ class _Soak:
             f"soak-{uuid.uuid4().hex[:8]}",
             how.protocol,
             how.session_seconds,
-            how.flush_rows,
             self._database.database,
             directory,
         )
@@ -112,7 +113,7 @@ class _Soak:
         self._tell("begun")
         self.publisher.start()
         for collector in self.collectors:
-            collector.start()
+            self._begin(collector)
         while self.kills.total() < self._how.kills and not self._time_is_up():
             before = self.kills.total()
             self._change_weather()
@@ -137,7 +138,7 @@ class _Soak:
             raise SoakError(f"The group {self._group.group} still has members {_END_SECONDS:g} s after all have ended")
         self._tell("the last collector begins")
         last = self.collectors[-1]
-        last.start("--until-idle")
+        last.start(_FINAL_ROWS, "--until-idle")
         if not last.wait(_FINAL_SECONDS):
             raise SoakError(f"The last collector has not ended after {_FINAL_SECONDS:g} s; its log is {last.log}")
         if last.code:
@@ -257,8 +258,11 @@ class _Soak:
             self._schedule.later(0.05, lambda: self._start(victim))
             return
         self._waiting_places.discard(victim.name)
-        victim.start()
-        self._note(f"started: {victim.name}, process {victim.pid}")
+        self._begin(victim)
+
+    def _begin(self, collector: Collector) -> None:
+        collector.start(self._chance.randint(self._how.flush_rows // 5, self._how.flush_rows))
+        self._note(f"started: {collector.name}, process {collector.pid}")
 
     def _note(self, what: str) -> None:
         """Write down what was done and when, beside the collectors' logs."""
@@ -297,7 +301,7 @@ class _Soak:
         for collector in self.collectors:
             if collector.name not in self._waiting_places and not collector.running:
                 self._fallen(f"{collector.name} ended with {collector.code}")
-                collector.start()
+                self._begin(collector)
 
     def _group_is_empty(self) -> bool:
         found: Any = self._admin.describe_consumer_groups([self._group.group])[self._group.group].result(30)

@@ -82,11 +82,10 @@ class Group:
     group: str
     protocol: str
     session_seconds: float
-    flush_rows: int
     database: str
     directory: Path
 
-    def arguments(self, warehouse_port: int) -> list[str]:
+    def arguments(self, warehouse_port: int, flush_rows: int) -> list[str]:
         """Return the command line of a collector that reaches the warehouse by this port."""
         return [
             "collect",
@@ -94,7 +93,7 @@ class Group:
             *("--warehouse", f"clickhouse://default@{HOST}:{warehouse_port}/{self.database}"),
             *("--group", self.group),
             *("--group-protocol", self.protocol),
-            *("--flush-rows", str(self.flush_rows)),
+            *("--flush-rows", str(flush_rows)),
             *("--flush-seconds", "0.05"),
         ]
 
@@ -138,11 +137,11 @@ class Collector:
         """How the last process ended."""
         return self._nursery.code(self.pid) if self.pid else None
 
-    def start(self, *more: str) -> None:
-        """Start a process."""
+    def start(self, flush_rows: int, *more: str) -> None:
+        """Start a process that makes ranges of so many messages; each has its own, so that no two cut them alike."""
         self.stopped = False
         instance = self.name if self._static else ""
-        arguments = [*self._group.arguments(self.proxy.port), *more]
+        arguments = [*self._group.arguments(self.proxy.port, flush_rows), *more]
         self.pid = self._nursery.start(arguments, self._group.environment(instance), self.log)
 
     def signal(self, number: signal.Signals) -> None:

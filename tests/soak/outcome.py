@@ -26,7 +26,8 @@ class How:
     minutes: float = 0.0
     collectors: int = 3
     events_per_second: int = 300
-    flush_rows: int = 100
+    #: Messages in a range at most.
+    flush_rows: int = 150
     session_seconds: float = 6.0
     #: Longest rest between two kills: something is to be done that can be spoilt.
     rest_seconds: float = 3.0

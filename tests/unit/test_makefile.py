@@ -95,7 +95,7 @@ def _program(path: Path, script: str) -> None:
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 
-@pytest.mark.parametrize("target", ["demo", "demo-kafka", "test", "lint", "bench", "kafka"])
+@pytest.mark.parametrize("target", ["demo", "demo-kafka", "test", "lint", "soak", "bench", "kafka"])
 def test_a_missing_python_is_said_in_one_line(target: str, clone: Path) -> None:
     """With the way out, whatever the target."""
     _program(clone / "bin" / "python3", "exit 1")
@@ -138,7 +138,7 @@ def test_help_names_every_target(clone: Path) -> None:
     answer = _make(clone)
     assert answer.returncode == 0
     targets = {line.split()[0] for line in answer.stdout.splitlines()}
-    assert {"demo", "demo-kafka", "test", "lint", "bench", "kafka", "clean", "help"} <= targets
+    assert {"demo", "demo-kafka", "test", "lint", "soak", "bench", "kafka", "clean", "help"} <= targets
 
 
 def test_the_gate_lints_and_tests() -> None:
