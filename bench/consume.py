@@ -21,7 +21,7 @@ from confluent_kafka import Consumer
 from fastavro import schemaless_reader
 
 from trailhouse_consumer.settings import CollectorSettings
-from trailhouse_consumer.sources.kafka import client_settings
+from trailhouse_consumer.sources.kafka_client import client_settings
 from trailhouse_schemas import wire
 from trailhouse_schemas.catalogue import by_name
 from trailhouse_schemas.versions import by_fingerprint

@@ -11,7 +11,6 @@ offsets that the log no longer has are reported as a gap.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from contextlib import contextmanager
 from itertools import count, groupby
@@ -33,6 +32,8 @@ from trailhouse_consumer.errors import PartitionLostError, SourceUnavailableErro
 from trailhouse_consumer.ranges import plan_from_metadata, plan_to_metadata, settled_metadata
 from trailhouse_consumer.sources import Gap, Limits, Messages, Partition, Plan
 from trailhouse_consumer.sources.buffers import Buffer, Key, crowded, taken_apart
+from trailhouse_consumer.sources.commits import Commits
+from trailhouse_consumer.sources.kafka_client import AWAY, admin_settings, client_settings, text
 from trailhouse_schemas.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
@@ -40,30 +41,13 @@ if TYPE_CHECKING:
 
     from trailhouse_consumer.settings import CollectorSettings
 
-__all__ = ["KafkaSource", "client_settings"]
+__all__ = ["KafkaSource"]
 
 _NONE: Final = Messages(np.empty(0, np.int64), np.empty(0, np.int64), [], [], [])
 _ANSWER_SECONDS: Final = 10.0
 _TOPICS_EVERY_SECONDS: Final = 5.0
 #: Messages that one call takes at most.
 _BATCH: Final = 20_000
-#: No fetch may hold more than this, whatever the bound of the memory.
-_FETCH_BYTES: Final = 32 << 20
-#: The bytes that the client holds are bounded, not the messages.
-_QUEUED_MESSAGES: Final = 10_000_000
-#: How long a commit may take; the client itself would wait for a broker for ever.
-_COMMIT_SECONDS: Final = 5.0
-_AWAY: Final = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN})  # noqa: SLF001
-_LOST: Final = frozenset(
-    {
-        KafkaError.UNKNOWN_MEMBER_ID,
-        KafkaError.ILLEGAL_GENERATION,
-        KafkaError.FENCED_INSTANCE_ID,
-        KafkaError._ASSIGNMENT_LOST,  # noqa: SLF001 - the client's own name for it
-        110,  # FENCED_MEMBER_EPOCH
-        113,  # STALE_MEMBER_EPOCH
-    }
-)
 
 
 class KafkaSource:
@@ -89,16 +73,16 @@ class KafkaSource:
         self._paused: set[Key] = set()
         self.losing: Callable[[Sequence[Partition]], None] = lambda _partitions: None
         self._down = False
-        self._committing: threading.Thread | None = None
+        self._commits = Commits(bootstrap_servers)
         self._log = structlog.get_logger("trailhouse.collector")
 
     def expect_answer(self) -> None:
         """Raise `SourceUnavailableError` when no broker answers."""
         try:
-            AdminClient(self._settings_of_admin()).list_topics(timeout=_ANSWER_SECONDS)
+            AdminClient(admin_settings(self._settings)).list_topics(timeout=_ANSWER_SECONDS)
         except KafkaException as error:
             raise SourceUnavailableError(
-                f"Kafka at {self._servers} does not answer ({_text(error)}); start it, or set TRAILHOUSE_KAFKA"
+                f"Kafka at {self._servers} does not answer ({text(error)}); start it, or set TRAILHOUSE_KAFKA"
             ) from error
 
     def poll(self, timeout_seconds: float) -> bool:
@@ -120,9 +104,9 @@ class KafkaSource:
             self._disconnect()
             raise
         except (KafkaException, RuntimeError) as error:
-            if not isinstance(error, KafkaException) or error.args[0].code() not in _AWAY:
+            if not isinstance(error, KafkaException) or error.args[0].code() not in AWAY:
                 self._disconnect()
-            raise SourceUnavailableError(f"Kafka at {self._servers} does not answer: {_text(error)}") from error
+            raise SourceUnavailableError(f"Kafka at {self._servers} does not answer: {text(error)}") from error
         if held:
             time.sleep(timeout_seconds)
         return bool(messages) and not held
@@ -207,7 +191,7 @@ class KafkaSource:
             self._consumer = Consumer(
                 self._settings | {"error_cb": self._on_error}, logger=logging.getLogger("trailhouse.kafka")
             )
-            self._admin = AdminClient(self._settings_of_admin())
+            self._admin = AdminClient(admin_settings(self._settings))
             self._topics_at = 0.0
         if time.monotonic() < self._topics_at:
             return
@@ -252,7 +236,7 @@ class KafkaSource:
         try:
             yield
         except (KafkaException, TimeoutError) as error:
-            raise SourceUnavailableError(f"Kafka at {self._servers} does not answer: {_text(error)}") from error
+            raise SourceUnavailableError(f"Kafka at {self._servers} does not answer: {text(error)}") from error
 
     def _begin(self, consumer: Any, partition: Partition, committed: Any) -> Buffer:
         """Decide where reading begins, and report what the log no longer has; the warehouse may still have it."""
@@ -311,38 +295,12 @@ class KafkaSource:
         return {topic: str(future.result(_ANSWER_SECONDS).topic_id) for topic, future in futures.items()}
 
     def _commit(self, offsets: list[Any], *, amid_rebalance: bool = False) -> None:
-        """Commit; raises `PartitionLostError`, and `SourceUnavailableError` when it is not known whether it was.
-
-        The client would wait for a broker for ever, so it does that in a thread. Amid a change of assignment it takes
-        calls of the one thread alone that serves it.
-        """
-        if self._committing is not None and self._committing.is_alive():
-            raise SourceUnavailableError(f"Kafka at {self._servers} has not answered to an earlier commit")
-        consumer, failed = self._consumer, list[BaseException]()
-
-        def commit() -> None:
-            try:
-                done = consumer.commit(offsets=offsets, asynchronous=False)
-            except (KafkaException, RuntimeError) as error:
-                failed.append(error)
-            else:
-                failed.extend(KafkaException(each.error) for each in done or () if each.error is not None)
-
-        if amid_rebalance:
-            commit()
-        else:
-            self._committing = threading.Thread(target=commit, daemon=True)
-            self._committing.start()
-            self._committing.join(_COMMIT_SECONDS)
-            if self._committing.is_alive():
-                self._down = True
-                raise SourceUnavailableError(f"Kafka at {self._servers} does not answer to a commit")
-        if not failed:
-            return
-        error = failed[0]
-        if isinstance(error, KafkaException) and error.args[0].code() in _LOST:
-            raise PartitionLostError(f"The group refuses the commit: {_text(error)}") from error
-        raise SourceUnavailableError(f"Kafka at {self._servers} takes no commit: {_text(error)}") from error
+        """Commit; raises `PartitionLostError`, and `SourceUnavailableError` when it is not known whether it was."""
+        try:
+            self._commits.commit(self._consumer, offsets, amid_rebalance=amid_rebalance)
+        except TimeoutError as error:
+            self._down = True
+            raise SourceUnavailableError(f"Kafka at {self._servers} does not answer to a commit") from error
 
     def _settle(self, buffers: Sequence[Buffer], *, amid_rebalance: bool = False) -> None:
         landed = [b for b in buffers if b.unsettled is not None and b.plan is None]
@@ -361,7 +319,7 @@ class KafkaSource:
             try:
                 self._consumer.close()
             except (KafkaException, RuntimeError) as error:
-                self._log.info("left the group", reason=_text(error))
+                self._log.info("left the group", reason=text(error))
         self._consumer = self._admin = None
         self._subscribed, self._joined = [], False
         self._topics_at = 0.0
@@ -443,43 +401,6 @@ class KafkaSource:
             raise PartitionLostError(f"Partition {partition} is not assigned to this collector")
         return buffer
 
-    def _settings_of_admin(self) -> dict[str, Any]:
-        skip = ("group.", "enable.", "auto.", "partition.", "queued.", "fetch.", "session.", "max.", "isolation.")
-        return {name: value for name, value in self._settings.items() if not name.startswith(skip)}
-
-
-def client_settings(servers: str, how: CollectorSettings) -> dict[str, Any]:
-    """Return the settings of the Kafka client of a collector with these settings."""
-    # The client counts the bytes of the messages alone; it needs as much again, and more, to keep them.
-    queue_bytes = max(1 << 20, how.memory_mib << 16)
-    settings: dict[str, Any] = {
-        "client.id": "trailhouse-collector",
-        "log_level": 2,
-        "queued.max.messages.kbytes": queue_bytes >> 10,
-        "fetch.max.bytes": min(_FETCH_BYTES, queue_bytes),
-        "fetch.message.max.bytes": 1 << 20,
-        # A full queue is looked at again soon: the client's own second of rest stands still with its queue run dry.
-        "queued.min.messages": _QUEUED_MESSAGES,
-        "fetch.queue.backoff.ms": 10,
-    }
-    if how.group_protocol == "classic":
-        settings["partition.assignment.strategy"] = "cooperative-sticky"
-        settings["session.timeout.ms"] = int(how.session_timeout_seconds * 1000)
-    # What the protocol of landing rests on is nobody's choice.
-    return (
-        settings
-        | how.kafka_client
-        | {
-            "bootstrap.servers": servers,
-            "group.id": how.group,
-            "group.protocol": how.group_protocol,
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "error",
-        }
-    )
-
 
 def _runs(messages: list[Any]) -> Iterator[tuple[Key, list[Any]]]:
     """Return stretches of messages of the same partition."""
@@ -496,8 +417,3 @@ def _offset(partition: Partition, offset: int, metadata: str) -> Any:
 
 def _keys(partitions: list[Any]) -> list[Key]:
     return [(each.topic, each.partition) for each in partitions]
-
-
-def _text(error: BaseException) -> str:
-    first = error.args[0] if error.args else error
-    return first.str() if isinstance(first, KafkaError) else str(error)
