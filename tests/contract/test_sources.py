@@ -107,6 +107,14 @@ def new(world: World) -> Iterator[Callable[..., Source]]:
         source.close()
 
 
+def poll_while(source: Source, condition: Callable[[], bool]) -> None:
+    """Poll as long as that is so."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while condition():
+        assert time.monotonic() < deadline
+        source.poll(0.1)
+
+
 def until(source: Source, condition: Callable[[], bool]) -> None:
     """Poll until that is so; a cluster that has just made a topic may not answer at once."""
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -299,8 +307,7 @@ def test_a_cluster_that_does_not_answer_amid_an_assignment_is_asked_anew(
 
     monkeypatch.setattr(KafkaSource, "_topic_ids", once_late)
     with pytest.raises(SourceUnavailableError, match="does not answer"):
-        while failures:
-            source.poll(0.1)
+        poll_while(source, lambda: bool(failures))
     partition = everything(source)
     source.close()
     assert everything(source) == partition
