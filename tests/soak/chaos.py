@@ -105,8 +105,9 @@ class _Soak:
             per_second=how.events_per_second,
         )
         self._schedule = Schedule(self._watch)
-        #: Places whose collector was told to end, or is to be started.
-        self._waiting_places: set[str] = set()
+        #: The collector that may be struck at any moment, and those that are to be followed by another.
+        self._aimed_at = ""
+        self._followed: set[str] = set()
 
     def run(self) -> None:
         """Kill until there were enough kills, or the time is up."""
@@ -191,7 +192,7 @@ class _Soak:
                     self._follow(victim, kind)
                     return True
         for victim in there[:1]:
-            self._strike_now(victim, kind)
+            victim.signal(_SIGNALS[kind])
             self.moments["at any moment"] += 1
             self._follow(victim, kind)
             return True
@@ -202,23 +203,13 @@ class _Soak:
         """Strike when the next insert of a collector comes by; return False when none came soon."""
         if not victim.running:
             return False
-        self._expect_end(victim, kind)
+        self._aimed_at = victim.name
         # An insert may be on its way for longer than it takes others to take the partition over.
         late_seconds = self._chance.uniform(0.0, self._how.session_seconds + 2.0)
         struck = victim.proxy.arm(moment, late_seconds, lambda: victim.signal(_SIGNALS[kind]))
-        if self._schedule.until(struck.is_set, _ONE_INSERT_SECONDS) or not victim.proxy.disarm():
-            return True
-        self._waiting_places.discard(victim.name)
-        return False
-
-    def _strike_now(self, victim: Collector, kind: Kill) -> None:
-        self._expect_end(victim, kind)
-        victim.signal(_SIGNALS[kind])
-
-    def _expect_end(self, victim: Collector, kind: Kill) -> None:
-        """Take the end that comes for the one that was wanted."""
-        if kind is not Kill.COLLECTOR_STOPPED:
-            self._waiting_places.add(victim.name)
+        found = self._schedule.until(struck.is_set, _ONE_INSERT_SECONDS) or not victim.proxy.disarm()
+        self._aimed_at = ""
+        return found
 
     def _follow(self, victim: Collector, kind: Kill) -> None:
         """See to it that a struck collector is resumed, or followed by another."""
@@ -229,6 +220,9 @@ class _Soak:
                 self._how.session_seconds + self._chance.uniform(0.5, 2.0), lambda: self._resume(victim)
             )
             return
+        if victim.name in self._followed:  # it was ending already
+            return
+        self._followed.add(victim.name)
         # Mostly a supervisor starts it again at once; sometimes there is one collector fewer for a while.
         pause = self._chance.uniform(0.0, 0.5) if self._chance.random() < 0.8 else self._chance.uniform(2.0, 10.0)
         if kind is Kill.COLLECTOR_ENDED:
@@ -249,7 +243,7 @@ class _Soak:
                 victim.signal(signal.SIGKILL)
             self._schedule.later(0.2, lambda: self._start_when_ended(victim, given_up_at))
             return
-        if victim.code:
+        if victim.code not in {0, -signal.SIGKILL}:
             self._fallen(f"{victim.name} ended with {victim.code} after SIGTERM")
         self._start(victim)
 
@@ -257,7 +251,7 @@ class _Soak:
         if victim.running:  # the signal is on its way
             self._schedule.later(0.05, lambda: self._start(victim))
             return
-        self._waiting_places.discard(victim.name)
+        self._followed.discard(victim.name)
         self._begin(victim)
 
     def _begin(self, collector: Collector) -> None:
@@ -299,7 +293,7 @@ class _Soak:
     def _watch(self) -> None:
         """Start again who has ended by itself, and say so."""
         for collector in self.collectors:
-            if collector.name not in self._waiting_places and not collector.running:
+            if collector.name not in {self._aimed_at, *self._followed} and not collector.running:
                 self._fallen(f"{collector.name} ended with {collector.code}")
                 self._begin(collector)
 
