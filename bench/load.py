@@ -24,6 +24,7 @@ __all__ = [
     "PARTITIONS",
     "POINTS_PER_RECORD",
     "make_topics",
+    "point_events",
     "publish_points",
     "publish_single_events",
     "single_event",
@@ -130,6 +131,15 @@ _SAMPLE: Final = {
 }  # fmt: skip
 
 
+_POINTS: Final = {
+    "split": "train", "dataset_digest": "", "model_id": "", "segment": {},
+    "points": [
+        {"name": f"metric_{n % 4}", "step": n // 4, "value": n * 0.37, "logged_at": _STARTED}
+        for n in range(POINTS_PER_RECORD)
+    ],
+}  # fmt: skip
+
+
 def single_event(producer_id: str, sequence: int, **fields: object) -> bytes:
     """Return the value of one ResourcesSampled event."""
     record = {**_envelope(producer_id, 0), **_SAMPLE, "sequence": sequence, **fields}
@@ -148,9 +158,9 @@ def publish_single_events(bootstrap_servers: str, total: int, partitions: int = 
 
 def publish_points(bootstrap_servers: str, records: int, partitions: int = PARTITIONS) -> int:
     """Publish `records` MetricsLogged events of 200 points each; return the mean size of a value in bytes."""
-    points = [
-        {"name": f"metric_{n % 4}", "step": n // 4, "value": n * 0.37, "logged_at": _STARTED}
-        for n in range(POINTS_PER_RECORD)
-    ]
-    fields = {"split": "train", "dataset_digest": "", "model_id": "", "segment": {}, "points": points}
-    return _publish(bootstrap_servers, "metrics_logged", records, partitions, fields)
+    return _publish(bootstrap_servers, "metrics_logged", records, partitions, _POINTS)
+
+
+def point_events() -> Iterator[tuple[str, bytes, Headers, int]]:
+    """Yield key, value, headers and number of the producer of MetricsLogged events, without end."""
+    return _events("metrics_logged", _POINTS)
