@@ -166,6 +166,20 @@ def test_settings_of_kafka_clients_that_are_none_are_named_and_not_shown(
     assert "s3cret" not in caplog.text
 
 
+@pytest.mark.parametrize("text", ['{"sasl.password": 7}', '{"sasl.password": "hunter2"', "7"])
+def test_settings_of_the_collectors_client_that_are_none_are_named_and_not_shown(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of every client: one line, without what may be a password."""
+    monkeypatch.setenv("TRAILHOUSE_COLLECT_KAFKA_CLIENT", text)
+    with pytest.raises(SettingsError, match="TRAILHOUSE_COLLECT_KAFKA_CLIENT") as refused:
+        CollectorSettings.read()
+    assert "hunter2" not in str(refused.value)
+    assert "is 7" not in str(refused.value)
+    monkeypatch.setenv("TRAILHOUSE_COLLECT_KAFKA_CLIENT", '{"linger.ms": "7"}')
+    assert CollectorSettings.read().kafka_client == {"linger.ms": "7"}
+
+
 def test_settings_of_kafka_clients_are_shown_without_what_is_secret() -> None:
     """By the name of the setting."""
     secret = ("sasl.password", "ssl.key.pem", "sasl.jaas.config", "sasl.oauthbearer.client.secret", "x.TOKEN")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import tomllib
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from trailhouse_schemas.errors import SettingsError
-from trailhouse_schemas.settings import config_files
+from trailhouse_schemas.settings import KafkaClient, config_files, reading
 
 __all__ = ["CollectorSettings"]
 
@@ -28,8 +27,9 @@ class CollectorSettings(BaseSettings):
     session_timeout_seconds: float = Field(
         default=45.0, gt=0, description="Silence after which the group gives a collector up (classic protocol)."
     )
-    kafka_client: dict[str, str] = Field(
-        default_factory=dict, description="Further settings of the Kafka client (librdkafka): TLS, SASL, time-outs."
+    kafka_client: KafkaClient = Field(
+        default_factory=dict,
+        description="Settings of the collector's Kafka client, over those of every client (TRAILHOUSE_KAFKA_CLIENT).",
     )
     flush_rows: int = Field(default=100_000, ge=1, le=1_000_000, description="Messages that make a range.")
     flush_bytes: int = Field(default=8 * _MIB, ge=1, le=128 * _MIB, description="Bytes of messages that make a range.")
@@ -52,14 +52,8 @@ class CollectorSettings(BaseSettings):
         Raises:
             SettingsError: a value, or the file, is not what it should be.
         """
-        try:
+        with reading("TRAILHOUSE_COLLECT_"):
             return cls(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = "_".join(map(str, first["loc"])).upper()
-            raise SettingsError(f"Setting TRAILHOUSE_COLLECT_{name} is {first['input']!r}: {first['msg']}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-            raise SettingsError(f"Settings file cannot be read ({error}); mend it, or set TRAILHOUSE_CONFIG") from error
 
     @classmethod
     def settings_customise_sources(

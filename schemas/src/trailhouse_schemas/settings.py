@@ -10,10 +10,11 @@ import json
 import os
 import re
 import tomllib
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -25,11 +26,19 @@ from pydantic_settings import (
 from trailhouse_schemas.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pydantic.fields import FieldInfo
 
-__all__ = ["PathsThatAreSet", "Settings", "config_files", "without_password", "without_secrets"]
+__all__ = [
+    "KafkaClient",
+    "PathsThatAreSet",
+    "Settings",
+    "config_files",
+    "reading",
+    "without_password",
+    "without_secrets",
+]
 
 _SECRET = re.compile("password|secret|key|jaas|token|oauthbearer.config", re.IGNORECASE)
 _PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^/@]*@")
@@ -43,6 +52,36 @@ def without_password(url: str) -> str:
 def without_secrets(settings: Mapping[str, str]) -> str:
     """Return settings of a Kafka client as they may be shown: `sasl.username=me, sasl.password=***`."""
     return ", ".join(f"{name}={'***' if _SECRET.search(name) else value}" for name, value in settings.items())
+
+
+@contextmanager
+def reading(prefix: str) -> Iterator[None]:
+    """Raise `SettingsError` for what reading settings of that prefix raises; what may be secret is not in its text."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(map(str, first["loc"])).upper()
+        secret = "PASSWORD" in name or name.startswith("KAFKA_CLIENT")
+        value = "what is not shown" if secret else f"{first['input']!r:.200}"
+        raise SettingsError(
+            f"Setting {prefix}{name} is {value}: {first['msg'].removeprefix('Value error, ')}"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise SettingsError(f"Settings file cannot be read ({error}); mend it, or set TRAILHOUSE_CONFIG") from error
+
+
+def _from_json(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value or "{}")
+    except json.JSONDecodeError as error:
+        raise ValueError(f'it is no JSON ({error}); write it like {{"security.protocol": "ssl"}}') from None
+
+
+#: Settings of librdkafka, by its own names; in the environment as JSON.
+KafkaClient = Annotated[dict[str, str], NoDecode, BeforeValidator(_from_json)]
 
 
 def config_files() -> list[Path]:
@@ -84,7 +123,7 @@ class Settings(BaseSettings):
     )
     warehouse_password: SecretStr = Field(default=SecretStr(""), description="Password of the warehouse's user.")
     kafka: str = Field(default="", description="Bootstrap servers of Kafka; empty: events stay in spools.")
-    kafka_client: Annotated[dict[str, str], NoDecode] = Field(
+    kafka_client: KafkaClient = Field(
         default_factory=dict,
         description="Further settings of every Kafka client (librdkafka's names), such as TLS and SASL; as JSON.",
     )
@@ -97,33 +136,13 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: a value, or the file, is not what it should be.
         """
-        try:
+        with reading("TRAILHOUSE_"):
             return cls(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = "_".join(map(str, first["loc"])).upper()
-            secret = "PASSWORD" in name or name.startswith("KAFKA_CLIENT")
-            value = "what is not shown" if secret else f"{first['input']!r:.200}"
-            raise SettingsError(
-                f"Setting TRAILHOUSE_{name} is {value}: {first['msg'].removeprefix('Value error, ')}"
-            ) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-            raise SettingsError(f"Settings file cannot be read ({error}); mend it, or set TRAILHOUSE_CONFIG") from error
 
     @field_validator("home", "spool", mode="after")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
-
-    @field_validator("kafka_client", mode="before")
-    @classmethod
-    def _from_json(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        try:
-            return json.loads(value or "{}")
-        except json.JSONDecodeError as error:
-            raise ValueError(f'it is no JSON ({error}); write it like {{"security.protocol": "ssl"}}') from None
 
     def kafka_settings(self, own: Mapping[str, Any], promised: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return what a Kafka client is made with: `kafka_client` wins over `own`, and `promised` over both."""
