@@ -38,6 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1 << 31), help="of all chances [random]")
     parser.add_argument("--collectors", type=int, default=3, help="collectors at most [3]")
     parser.add_argument("--events-per-second", type=int, default=300, help="that producers form [300]")
+    parser.add_argument("--rest-seconds", type=float, default=3.0, help="longest rest between two kills [3]")
     parser.add_argument("--group-protocol", choices=["classic", "consumer"], default="classic")
     parser.add_argument("--broken", choices=sorted(WAYS), default="", help="break the collector, to see it found")
     chosen = parser.parse_args(arguments)
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str]) -> int:
         chosen.minutes,
         chosen.collectors,
         chosen.events_per_second,
+        rest_seconds=chosen.rest_seconds,
         protocol=chosen.group_protocol,
         broken=chosen.broken,
     )

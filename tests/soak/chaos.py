@@ -45,6 +45,8 @@ _SIGNALS = {
 _ONE_INSERT_SECONDS, _INSERT_SECONDS = 0.7, 8.0
 _END_SECONDS = 60.0
 _FINAL_SECONDS = 300.0
+#: Collectors that may end by an error before that is taken for the collector's state.
+_MOST_FALLEN = 20
 #: Messages in a range of the last collector.
 _FINAL_ROWS = 5_000
 #: Partitions of a topic at first, and at most.
@@ -266,6 +268,8 @@ class _Soak:
     def _fallen(self, said: str) -> None:
         self.fallen.append(f"{said}; logs are in {self._directory}")
         self._say(self.fallen[-1])
+        if len(self.fallen) > _MOST_FALLEN:
+            raise SoakError(f"More than {_MOST_FALLEN} collectors have ended by an error; {self.fallen[-1]}")
 
     def _add_partition(self) -> None:
         topic = self._chance.choice(sorted(self.partitions))

@@ -22,7 +22,9 @@ import confluent_kafka.admin  # noqa: F401
 import pandas as pd  # noqa: F401
 import pyruhvro  # noqa: F401
 
+import trailhouse_consumer.monitoring
 import trailhouse_consumer.service
+import trailhouse_consumer.settings
 import trailhouse_consumer.sources.kafka  # noqa: F401
 from trailhouse_cli.commands import collect  # noqa: F401
 from trailhouse_cli.main import cli
