@@ -29,13 +29,13 @@ class Nursery:
 
     def __init__(self, broken: str = "") -> None:
         """Start the process that forks them; `broken` is a way in which they do not do as they should."""
-        tests = str(Path(__file__).parents[1])
+        path = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(
             [sys.executable, str(_NURSERY), *([broken] if broken else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONPATH": tests, "TRAILHOUSE_CONFIG": os.devnull},
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(path), "TRAILHOUSE_CONFIG": os.devnull},
             start_new_session=True,
         )
         self._lock = threading.Lock()
