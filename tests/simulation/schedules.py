@@ -12,7 +12,7 @@ from simulation.processes import Fate
 from simulation.world import PRODUCERS, SLOTS, StandstillError, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 __all__ = ["STEPS", "Step", "play", "schedules"]
 
@@ -54,17 +54,20 @@ def _all_steps() -> Iterable[Step]:
 
 STEPS: Final = tuple(_all_steps())
 _END: Final = ("end",)
-_CHOICES: Final = st.sampled_from((_END,) * (len(STEPS) // _USUAL_LENGTH) + STEPS)
+#: How much more often than usual a step is taken that a fault is known to be about.
+_OFTEN: Final = 20
 
 
 @st.composite
-def schedules(draw: st.DrawFn, longest: int) -> list[Step]:
-    """Draw a schedule of at most that many steps.
+def schedules(draw: st.DrawFn, longest: int, often: Sequence[str] = ()) -> list[Step]:
+    """Draw a schedule of at most that many steps, with some words more often than usual.
 
     One choice a step, and the end is one of the choices: so any step can be left out without changing the others.
     """
+    steps = STEPS + tuple(step for step in STEPS if step[0] in often) * _OFTEN
+    choices = st.sampled_from((_END,) * (len(steps) // _USUAL_LENGTH) + steps)
     schedule: list[Step] = []
-    while len(schedule) < longest and (step := draw(_CHOICES)) != _END:
+    while len(schedule) < longest and (step := draw(choices)) != _END:
         schedule.append(step)
     return schedule
 
