@@ -34,7 +34,7 @@ from trailhouse_schemas.warehouse import connect, migrate
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-_SPIN_SECONDS: Final = 0.3
+_SPIN_SECONDS: Final = 1.0
 
 
 def messages(events: Iterable[tuple[str, bytes, Any, int]]) -> Messages:
@@ -89,7 +89,6 @@ def measure(name: str, stretch: Messages, per: int, repeat: int) -> list[tuple[s
             ("all rows", lambda: make_rows(partition, stretch, decoder, duplicates, whole=True)),
             ("insert", lambda: warehouse.insert(partition.event_type.table, rows.table, f"stages:{next(tokens)}")),
         ]
-        alone = spun(_SPIN_SECONDS)
         found = []
         for stage, work in stages:
             wall, processor = [], []
@@ -98,7 +97,7 @@ def measure(name: str, stretch: Messages, per: int, repeat: int) -> list[tuple[s
                 work()
                 wall.append(time.perf_counter() - begun)
                 processor.append(time.process_time() - used)
-            kept = spun(_SPIN_SECONDS, work) / alone
+            kept = spun(_SPIN_SECONDS, work) / spun(_SPIN_SECONDS)
             found.append((f"{name}: {stage}", min(wall) * 1e6 / per, min(processor) * 1e6 / per, kept))
         client.close()
     return found
