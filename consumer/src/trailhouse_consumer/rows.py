@@ -88,9 +88,9 @@ def make_rows(
         )
         for row in np.flatnonzero(too_large)
     ]
-    invalid += validate(
-        event_type, records, messages.published_us[places], [messages.identities[place] for place in places]
-    )
+    decoded_all = len(places) == len(messages)
+    identities = messages.identities if decoded_all else [messages.identities[place] for place in places.tolist()]
+    invalid += validate(event_type, records, messages.published_us[places], identities)
     good = np.ones(len(records), bool)
     for letter in invalid:
         if good[letter.place]:
