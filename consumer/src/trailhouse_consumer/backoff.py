@@ -30,7 +30,12 @@ class Backoff:
     @property
     def waiting(self) -> bool:
         """Whether it is not to be asked yet."""
-        return time.monotonic() < self._until
+        return self.left_seconds > 0
+
+    @property
+    def left_seconds(self) -> float:
+        """How long it is not to be asked yet."""
+        return max(0.0, self._until - time.monotonic())
 
     def failed(self, error: Exception) -> None:
         """It has not answered."""

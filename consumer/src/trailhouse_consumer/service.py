@@ -5,10 +5,9 @@ from __future__ import annotations
 import signal
 import threading
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-import structlog
-
+from trailhouse_consumer.backoff import Backoff
 from trailhouse_consumer.collector import Collector, Summary
 from trailhouse_consumer.landing import Landing, Stage
 from trailhouse_consumer.monitoring import Metrics
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from trailhouse_schemas.settings import Settings
 
 __all__ = ["collect"]
-
-_FIRST_PAUSE_SECONDS: Final = 0.2
 
 
 def collect(
@@ -64,15 +61,18 @@ def collect(
     with ExitStack() as opened:
         # From the beginning: who is told to end while it connects is not told again.
         opened.enter_context(_signals_to(stopping.set))
+        metrics = Metrics()
+        backoff = Backoff("warehouse", how.backoff_seconds, metrics)
         clients: list[Client] = []
         for first in (True, *[False] * how.landers):
             prepare = (migrate if create else check) if first else None
-            client = _connect(where, how, stopping, prepare, create=create and first, wait=not (embedded or until_idle))
+            client = _connect(
+                where, backoff, stopping, prepare, create=create and first, wait=not (embedded or until_idle)
+            )
             if client is None:
                 return Summary()
             opened.callback(client.close)
             clients.append(client)
-        metrics = Metrics()
         if how.metrics_port:
             metrics.serve(how.metrics_address, how.metrics_port)
         warehouse = Warehouse(*clients)
@@ -92,7 +92,7 @@ def collect(
 
 def _connect(
     where: Settings,
-    how: CollectorSettings,
+    backoff: Backoff,
     stopping: threading.Event,
     prepare: Callable[[Client], object] | None,
     *,
@@ -100,20 +100,15 @@ def _connect(
     wait: bool,
 ) -> Client | None:
     """Open the warehouse; with `wait`, when it answers, or return None when told to end before that."""
-    pause_seconds = 0.0
-    log = structlog.get_logger("trailhouse.collector")
-    while not stopping.wait(pause_seconds):
+    while not stopping.wait(backoff.left_seconds):
         try:
             client = _open(where, prepare, create=create)
         except WarehouseUnavailableError as error:
             if not wait:
                 raise
-            if not pause_seconds:
-                log.warning("waiting", what="warehouse", reason=str(error))
-            pause_seconds = min(how.backoff_seconds, max(_FIRST_PAUSE_SECONDS, pause_seconds * 2))
+            backoff.failed(error)
             continue
-        if pause_seconds:
-            log.info("answers again", what="warehouse")
+        backoff.answered()
         return client
     return None
 
