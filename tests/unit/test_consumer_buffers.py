@@ -111,6 +111,16 @@ def test_many_partitions_with_a_backlog_keep_to_the_bound_and_all_are_landed() -
     raise AssertionError(open_plans)
 
 
+def test_a_first_message_that_is_larger_than_the_limit_is_a_range_alone() -> None:
+    """Also where the next one, which came apart from it, would be within the limit."""
+    buffer = Buffer(partition(0)[1], 0)
+    buffer.add(some([0], [40]))
+    buffer.add(some([1], [5]))
+    head = buffer.head(Limits(rows=10, bytes=30))
+    assert head is not None
+    assert head.offsets.tolist() == [0]
+
+
 def test_ranges_are_cut_from_what_came_in_any_pieces() -> None:
     """Held against the plain list of all messages: by rows, by bytes, and by plans; what is left stays whole."""
     seed = random.randrange(1 << 32)  # noqa: S311

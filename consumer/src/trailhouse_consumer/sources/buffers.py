@@ -98,15 +98,17 @@ class Buffer:
         rows, room = limits.rows, limits.bytes
         for stretch in self._stretches:
             part = stretch[: _through(stretch, self.plan.last)] if self.plan is not None else stretch[:rows]
-            if self.plan is None and (size := _value_bytes(part)) > room:
-                sizes = np.cumsum([len(value or b"") for value in part.values])
-                part = part[: max(0 if parts else 1, int(np.searchsorted(sizes, room, side="right")))]
-            elif self.plan is None:
+            full = False
+            if self.plan is None:
+                size = _value_bytes(part)
+                if full := size > room:
+                    sizes = np.cumsum([len(value or b"") for value in part.values])
+                    part = part[: max(0 if parts else 1, int(np.searchsorted(sizes, room, side="right")))]
                 room -= size
             rows -= len(part)
             if len(part):
                 parts.append(part)
-            if len(part) < len(stretch):
+            if full or len(part) < len(stretch):
                 break
         return Messages.joined(parts) if parts else None
 
