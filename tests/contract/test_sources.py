@@ -189,6 +189,15 @@ def test_what_waits_for_others_is_not_due(new: Callable[..., Source]) -> None:
     assert not source.drained
 
 
+def test_what_was_read_to_the_end_is_due_at_once_when_nothing_more_is_waited_for(
+    new: Callable[..., Source],
+) -> None:
+    """A script that collects what is there has no use for larger ranges."""
+    source = new(Limits(seconds=3600, wait_at_end=False))
+    until(source, lambda: bool(source.due()))
+    assert len(source.read(the_partition(source))) == 100
+
+
 def test_reading_again_lends_the_same_until_it_is_landed(new: Callable[..., Source]) -> None:
     """And then what comes behind."""
     source = new(Limits(rows=40, seconds=0))

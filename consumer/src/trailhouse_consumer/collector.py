@@ -59,6 +59,7 @@ _BUSY_POLL_SECONDS: Final = 0.01
 #: A source is asked again soon: a group gives up a member that does not poll.
 _SOURCE_BACKOFF_SECONDS: Final = 2.0
 _LAG_EVERY_SECONDS: Final = 5.0
+_COLLECT_EVERY_SECONDS: Final = 60.0
 _SETTLE_EVERY_SECONDS: Final = 5.0
 #: How long who takes a partition over is kept waiting for a range that is being inserted.
 _FINISH_SECONDS: Final = 5.0
@@ -114,7 +115,7 @@ class Collector:
             self._backoffs[source.name] = Backoff(source.name, longest, metrics)
             source.losing = self._let_finish
         self._stopping = False
-        self._lag_at = 0.0
+        self._lag_at = self._collect_at = 0.0
         self._settled_at = 0.0
         self._log = structlog.get_logger("trailhouse.collector")
         self.summary = Summary()
@@ -349,11 +350,14 @@ class Collector:
 
     def _tell_lag(self) -> None:
         self._metrics.buffered.set(sum(source.buffered_bytes for source in self._sources))
-        if time.monotonic() >= self._lag_at:
-            self._lag_at = time.monotonic() + _LAG_EVERY_SECONDS
-            # Python's own collections would look through all messages in memory again and again: a third of the time.
-            gc.collect()
+        now = time.monotonic()
+        if now >= self._lag_at:
+            self._lag_at = now + _LAG_EVERY_SECONDS
             self._metrics.set_lag({p: lag for source in self._sources for p, lag in source.lag().items()})
+        # Python's own collections would look through all messages in memory again and again: a third of the time.
+        if now >= self._collect_at:
+            self._collect_at = now + _COLLECT_EVERY_SECONDS
+            gc.collect()
 
     def close(self) -> None:
         """Let what is being inserted come to its end, declare it, and give the sources back."""

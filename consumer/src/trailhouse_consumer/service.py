@@ -129,7 +129,7 @@ def _open(where: Settings, prepare: Callable[[Client], object] | None, *, create
 def _sources(
     where: Settings, how: CollectorSettings, spools: Sequence[Path] | None, *, until_idle: bool
 ) -> list[Source]:
-    limits = Limits(how.flush_rows, how.flush_bytes, how.flush_seconds)
+    limits = Limits(how.flush_rows, how.flush_bytes, how.flush_seconds, wait_at_end=not until_idle)
     sources: list[Source] = []
     if where.kafka:
         from trailhouse_consumer.sources.kafka import KafkaSource  # noqa: PLC0415 - not without Kafka

@@ -83,6 +83,8 @@ class Limits:
     rows: int = 100_000
     bytes: int = 8 << 20
     seconds: float = 1.0
+    #: Whether what was read up to the end of a log waits so long for more to come.
+    wait_at_end: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,7 @@ class Buffer:
         return (
             self.count >= limits.rows
             or self.bytes >= limits.bytes + MESSAGE_OVERHEAD_BYTES * self.count
+            or (self.at_end and not limits.wait_at_end)
             or time.monotonic() - self.since >= limits.seconds
         )
 

@@ -46,8 +46,11 @@ __all__ = ["KafkaSource"]
 _NONE: Final = Messages(np.empty(0, np.int64), np.empty(0, np.int64), [], [], [])
 _ANSWER_SECONDS: Final = 10.0
 _TOPICS_EVERY_SECONDS: Final = 5.0
-#: Messages that one call takes at most.
-_BATCH: Final = 20_000
+#: Messages that are taken from the client at a time: as many as stay in the processor's cache until they are taken
+#: apart. Of 20,000 at a time each takes twice as long.
+_BATCH: Final = 1_000
+#: Messages that one poll takes, about.
+_MOST: Final = 20_000
 
 
 class KafkaSource:
@@ -96,10 +99,9 @@ class KafkaSource:
             self._ask_whether_up()
             self._throttle()
             held = self._is_held()
-            messages = self._consumer.consume(
-                num_messages=1 if held else _BATCH, timeout=0.0 if held else timeout_seconds
-            )
-            self._take(messages)
+            came = last = self._take_in(1, 0.0) if held else self._take_in(_BATCH, timeout_seconds)
+            while last == _BATCH and came < _MOST and not self._is_held():
+                came += (last := self._take_in(_BATCH, 0.0))
         except SourceUnavailableError:
             self._disconnect()
             raise
@@ -109,7 +111,7 @@ class KafkaSource:
             raise SourceUnavailableError(f"Kafka at {self._servers} does not answer: {text(error)}") from error
         if held:
             time.sleep(timeout_seconds)
-        return bool(messages) and not held
+        return bool(came) and not held
 
     def partitions(self) -> list[Partition]:
         """Return the partitions that are assigned."""
@@ -342,6 +344,12 @@ class KafkaSource:
         if go_on := (self._paused - without_room) & self._buffers.keys():
             self._consumer.resume([TopicPartition(*key) for key in go_on])
         self._paused = without_room
+
+    def _take_in(self, most: int, timeout_seconds: float) -> int:
+        """Take the next messages from the client; return how many there were."""
+        messages = self._consumer.consume(num_messages=most, timeout=timeout_seconds)
+        self._take(messages)
+        return len(messages)
 
     def _take(self, messages: list[Any]) -> None:
         # By identity: comparing the client's errors by == to what is none of them raises in an odd place.

@@ -111,7 +111,8 @@ class SpoolSource:
                 if path not in self._open:
                     continue
                 opened = self._open[path]
-                oldest = opened.types[name] is None and _next(opened, name, 1)
+                waits = self._limits.wait_at_end and opened.types[name] is None
+                oldest = waits and _next(opened, name, 1)
                 if not oldest or not 0 <= now_us - oldest[0].appended_us < self._limits.seconds * 1e6:
                     ready.append(partition)
         return [partition for partition in ready if partition in self._of]
