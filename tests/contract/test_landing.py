@@ -17,7 +17,7 @@ from trailhouse_consumer.errors import InsertRejectedError
 from trailhouse_consumer.landing import Landing
 from trailhouse_consumer.ranges import token
 from trailhouse_consumer.rows import Rows, make_rows
-from trailhouse_consumer.sources import Messages, Partition, Plan
+from trailhouse_consumer.sources import Messages, Partition, Plan, Whole
 from trailhouse_consumer.warehouse import Warehouse
 from trailhouse_schemas.catalogue import CATALOGUE
 from trailhouse_schemas.errors import WarehouseUnavailableError
@@ -119,6 +119,38 @@ def test_a_repair_whose_token_is_remembered_too_is_repaired_again(landing: Landi
         warehouse.insert("metrics_logged", rows.table, f"{token(PARTITION, plan)}{end}")
     any_warehouse.client.command("ALTER TABLE metrics_logged DELETE WHERE 1", settings={"mutations_sync": 2})
     assert landing.land(PARTITION, plan, rows, doubt=True).repairs == 3
+    assert any_warehouse.count("metrics_logged") == 200
+
+
+def test_parts_of_a_range_and_a_zombie_that_inserts_the_whole_land_it_once(
+    landing: Landing, any_warehouse: Database
+) -> None:
+    """The zombie stood before inserting the whole, under its first token and the next, while parts were landed."""
+    warehouse, whole = Warehouse(any_warehouse.client), a_range(0, 99, dead=[7, 60])
+
+    def zombie(end: str) -> None:
+        for table, rows in (("dead_letters", whole.dead_letters), ("metrics_logged", whole.table)):
+            warehouse.insert(table, rows, f"{token(PARTITION, Plan(0, 99))}{end}")
+
+    first = Plan(0, 49, 1, Whole(0, 99))
+    used = landing.land(PARTITION, first, a_range(0, 49, dead=[7]), doubt=True).used
+    assert used == (1, 1)
+    zombie("")
+    assert any_warehouse.count("metrics_logged") == 98
+    second = Plan(50, 74, 1, Whole(0, 99, used))
+    used = landing.land(PARTITION, second, a_range(50, 74, dead=[60]), doubt=True).used
+    assert used == (2, 2)
+    zombie(":r1")
+    landing.land(PARTITION, Plan(75, 99, 1, Whole(0, 99, used)), a_range(75, 99), doubt=True)
+    assert any_warehouse.count("metrics_logged") == 196
+    assert any_warehouse.count("dead_letters") == 2
+
+
+def test_a_part_that_does_not_know_of_used_tokens_finds_the_next(landing: Landing, any_warehouse: Database) -> None:
+    """Its predecessor died before it could say so."""
+    for number, (begin, end) in enumerate([(0, 24), (25, 49), (50, 99)]):
+        part = Plan(begin, end, 1, Whole(0, 99))
+        assert landing.land(PARTITION, part, a_range(begin, end), doubt=True).used == (0, number + 1)
     assert any_warehouse.count("metrics_logged") == 200
 
 

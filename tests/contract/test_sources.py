@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, KafkaException
 from collected import metrics, new_producer_id, publish, spooled
 from trailhouse_consumer.errors import PartitionLostError, SourceUnavailableError
 from trailhouse_consumer.settings import CollectorSettings
-from trailhouse_consumer.sources import Limits, Partition, Plan, Source
+from trailhouse_consumer.sources import Limits, Partition, Plan, Source, Whole
 from trailhouse_consumer.sources.kafka import KafkaSource
 from trailhouse_consumer.sources.spool import SpoolSource
 from trailhouse_schemas.catalogue import CATALOGUE
@@ -227,6 +227,33 @@ def test_who_comes_after_finds_the_plan_and_exactly_its_range(new: Callable[...,
     second.landed(partition, Plan(0, 29, 3))
     assert second.open_plan(partition) is None
     assert second.read(partition).offsets.tolist() == [30, 31, 32, 33, 34]
+
+
+def test_who_comes_after_finds_a_part_with_its_whole_and_goes_on_behind_what_was_landed(
+    new: Callable[..., Source],
+) -> None:
+    """The plan of the next part takes the place of the one before: the whole is never without."""
+    first = new()
+    partition = everything(first)
+    part, rest = Plan(0, 4, 1, Whole(0, 9)), Plan(5, 9, 1, Whole(0, 9, (1, 2)))
+    first.commit_plan(partition, part)
+    assert first.read(partition).offsets.tolist() == [0, 1, 2, 3, 4]
+    first.commit_plan(partition, rest)
+    assert first.read(partition).offsets.tolist() == [5, 6, 7, 8, 9]
+    first.settle()
+    first.close()
+    second = new()
+    partition = the_partition(second)
+    assert second.open_plan(partition) == rest
+    until(second, lambda: len(second.read(partition)) == 5)
+    assert second.read(partition).offsets.tolist() == [5, 6, 7, 8, 9]
+    second.landed(partition, rest)
+    second.settle()
+    second.close()
+    third = new()
+    partition = the_partition(third)
+    assert third.open_plan(partition) is None
+    until(third, lambda: len(third.read(partition)) == 90)
 
 
 def test_the_next_plan_says_that_the_one_before_is_done(new: Callable[..., Source]) -> None:

@@ -17,10 +17,9 @@ from simulation.processes import Fate
 from trailhouse_consumer.ranges import plan_from_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from simulation.processes import Process
-    from trailhouse_consumer.sources import Plan
 
 __all__ = ["PARTITIONS", "Admin", "Broker", "Consumer", "Log", "Message"]
 
@@ -103,8 +102,6 @@ class Broker:
         self.members: list[int] = []
         self.owners: dict[int, int] = {}
         self.committed: dict[int, tuple[int, str]] = {}
-        #: Told of each plan that is stored.
-        self.on_plan: Callable[[int, Plan], None] = lambda _partition, _plan: None
         self.make_topic()
 
     def make_topic(self) -> None:
@@ -217,8 +214,8 @@ class Consumer:
             self._broker.committed[each.partition] = each.offset, each.metadata
             _, plan = plan_from_metadata(each.metadata)
             if plan is not None:
-                self._process.holding = f":{each.partition}:{plan.first}-{plan.last}"
-                self._broker.on_plan(each.partition, plan)
+                of = plan.whole or plan
+                self._process.holding = f":{each.partition}:{of.first}-{of.last}"
         if fate is not Fate.GO:
             raise _error(KafkaError._TIMED_OUT)
         return []

@@ -95,11 +95,11 @@ class NoReadBack(Landing):
     """Takes the acknowledgement of a repeated insert for proof."""
 
     def _insert(self, table: str, rows: pa.Table, *place: Any, doubt: bool) -> int:
-        partition, plan, name = place
+        partition, plan, tokens = place
         lacking = self._lacking(table, rows, partition, plan) if doubt else rows
         if len(lacking):
-            self._warehouse.insert(table, lacking, name)
-        return 0
+            self._warehouse.insert(table, lacking, tokens[tokens.used])
+        return 1
 
 
 class TableFirst(Landing):
@@ -138,14 +138,25 @@ def _without_topic_id(partition: Partition, plan: Plan) -> str:
     return f"{partition.number}:{plan.first}-{plan.last}"
 
 
-@pytest.mark.parametrize("token", [_without_range, _without_topic_id])
-def test_a_token_that_names_too_little_is_found(
-    token: Callable[[Partition, Plan], str], monkeypatch: pytest.MonkeyPatch
+def _of_the_part(partition: Partition, plan: Plan) -> str:
+    return f"{partition.topic_id}:{partition.number}:{plan.first}-{plan.last}"
+
+
+@pytest.mark.parametrize(
+    ("token", "often"),
+    [
+        (_without_range, ("new topic",)),
+        (_without_topic_id, ("new topic",)),
+        (_of_the_part, ("until", "expire")),
+    ],
+)
+def test_a_token_that_names_too_little_or_too_much_is_found(
+    token: Callable[[Partition, Plan], str], often: Sequence[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another range of the partition, or of a topic that was made again, is taken for one that is there."""
+    """Another range, or one of a topic made again, is taken for landed; or the whole of a part is not fenced."""
     with monkeypatch.context() as broken:
         broken.setattr(landing, "token", token)
-        found = shortest(often=("new topic",))
+        found = shortest(often=often)
     assert play(found) == []
 
 

@@ -72,6 +72,16 @@ def test_every_message_is_accounted_for_once_whatever_happens(part: int) -> None
             [("until", 0, "insert"), ("fate", 0, Fate.HOLLOW), ("kill", 0), ("lose offset", 0)],
             id="a_hollow_token_whose_plan_is_lost",
         ),
+        pytest.param(
+            [
+                ("until", 0, "insert"),
+                ("expire", 0),
+                ("until", 2, "insert"),
+                ("expire", 2),
+                ("until", 1, "insert"),
+            ],
+            id="landed_in_parts_while_others_stand_before_inserting_the_whole",
+        ),
     ],
 )
 def test_what_was_found_once_stays_mended(schedule: list[Step]) -> None:

@@ -44,8 +44,6 @@ from trailhouse_schemas.events.base import event_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from trailhouse_consumer.sources import Plan
-
 __all__ = ["EVENTS", "PRODUCERS", "SLOTS", "StandstillError", "World", "simulated"]
 
 EVENTS: Final = CATALOGUE["run_finished"]
@@ -151,7 +149,6 @@ class World:
     def __init__(self) -> None:
         """Make the topic; nobody collects it yet."""
         self.broker = Broker(EVENTS.topic)
-        self.broker.on_plan = self._on_plan
         self.server = Server()
         self.slots: list[Process | None] = [None] * len(SLOTS)
         self.consumers: dict[Process, Consumer] = {}
@@ -257,16 +254,6 @@ class World:
             if partition in fetching and fetching[partition][1] > landed:
                 in_hand.append(landed)
         return min(in_hand, default=None)
-
-    def _on_plan(self, partition: int, plan: Plan) -> None:
-        """When records are tried one by one, let nobody be about the whole range any more: that is assumed."""
-        if plan.first < plan.last:
-            return
-        for process in self._alive():
-            found = _RANGE.fullmatch(process.holding)
-            if found and int(found[1]) == partition and int(found[2]) <= plan.first <= int(found[3]) > int(found[2]):
-                process.kill()
-        self.server.finish()
 
     def forget_tokens(self) -> None:
         """Forget the tokens of all ranges that nobody is about."""

@@ -126,7 +126,7 @@ class Asked:
 
     def land(self, _partition: Partition, _plan: Plan, rows: Prepared, *, doubt: bool) -> Landed:
         """Say that it is done."""
-        return Landed(0, 1, 0, 0.0)
+        return Landed(0, 1, 0, 0.0, (0, 1))
 
 
 class Columns:
@@ -181,7 +181,7 @@ class Slow(Asked):
         """Wait."""
         self.began.set()
         assert self.may_end.wait(PATIENCE_SECONDS)
-        return Landed(0, 1, 0, 0.0)
+        return Landed(0, 1, 0, 0.0, (0, 1))
 
 
 def test_sources_are_polled_on_while_a_range_is_landed() -> None:

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import uuid
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -230,6 +231,26 @@ def test_a_plan_keeps_the_number_of_its_tries(spool: Spool) -> None:
     plan = SpoolPlan("metrics_logged", 0, 0, 2)
     spool.set_plan(plan)
     assert (spool.plan("metrics_logged"), spool.plans()) == (plan, [plan])
+
+
+def test_a_plan_of_a_part_keeps_the_whole(spool: Spool) -> None:
+    """Until a plan without takes its place, or it is done."""
+    spool.append([event(0), event(1)])
+    part = SpoolPlan("metrics_logged", 0, 0, 1, (0, 1, 2, 3))
+    spool.set_plan(part)
+    assert (spool.plan("metrics_logged"), spool.plans()) == (part, [part])
+    spool.set_plan(SpoolPlan("metrics_logged", 0, 1, 1))
+    assert spool.plans() == [SpoolPlan("metrics_logged", 0, 1, 1)]
+
+
+def test_a_plan_in_a_spool_of_an_earlier_version_is_read(spool: Spool) -> None:
+    """Its file has no table for wholes."""
+    with closing(sqlite3.connect(spool.path)) as connection, connection:
+        connection.execute("DROP TABLE IF EXISTS wholes")
+        connection.execute("INSERT INTO plans VALUES ('metrics_logged', 0, 0, 2)")
+    assert spool.plans() == [SpoolPlan("metrics_logged", 0, 0, 2)]
+    spool.set_plan(SpoolPlan("metrics_logged", 0, 0, 1, (0, 1, 2, 3)))
+    assert spool.plans() == [SpoolPlan("metrics_logged", 0, 0, 1, (0, 1, 2, 3))]
 
 
 def test_a_spool_with_refused_events_stays_for_the_accounting(tmp_path: Path) -> None:

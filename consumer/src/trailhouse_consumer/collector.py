@@ -27,6 +27,7 @@ from trailhouse_consumer.decode import Decoder
 from trailhouse_consumer.errors import InsertRejectedError, PartitionLostError, SourceUnavailableError
 from trailhouse_consumer.gaps import record
 from trailhouse_consumer.jobs import Job, Prepared, State, Worker
+from trailhouse_consumer.ranges import part_after
 from trailhouse_schemas.errors import RegistryUnavailableError, WarehouseUnavailableError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from trailhouse_consumer.landing import Landed, Landing
     from trailhouse_consumer.monitoring import Metrics
     from trailhouse_consumer.settings import CollectorSettings
-    from trailhouse_consumer.sources import Gap, Partition, Source
+    from trailhouse_consumer.sources import Gap, Partition, Plan, Source
     from trailhouse_consumer.warehouse import Warehouse
 
     class Executes(Protocol):
@@ -198,7 +199,7 @@ class Collector:
             messages = source.read(partition)
             if not len(messages):
                 if found is not None:
-                    source.landed(partition, found)
+                    self._go_behind(source, partition, found, found.whole.used if found.whole else (0, 0))
                 return False
         except PartitionLostError as error:
             self._lost(partition, error)
@@ -253,12 +254,21 @@ class Collector:
         """Declare a range landed."""
         partition, rows, state = job.partition, prepared.rows, prepared.state
         self._backoffs["warehouse"].answered()
-        job.source.landed(partition, prepared.plan)
-        state.own, state.rejected = None, ""
+        state.own = self._go_behind(job.source, partition, prepared.plan, landed.used)
+        state.rejected = ""
         state.highest = max(state.highest, prepared.plan.last)
         if state.duplicates is not None:
             state.duplicates.landed(rows.producer_ids, rows.sequences)
         self._count(partition, prepared, landed)
+
+    def _go_behind(self, source: Source, partition: Partition, plan: Plan, used: tuple[int, int]) -> Plan | None:
+        """Declare a plan landed; or where it was a part, promise the next one, which is returned."""
+        rest = part_after(plan, used)
+        if rest is None:
+            source.landed(partition, plan)
+        else:
+            source.commit_plan(partition, rest)
+        return rest
 
     def _rejected(self, partition: Partition, prepared: Prepared | None, error: InsertRejectedError) -> None:
         """Remember why the warehouse refused rows; the plan stays open."""

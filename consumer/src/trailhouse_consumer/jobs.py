@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import structlog
 
 from trailhouse_consumer.dead_letters import Dead, Reason, dead_letter_rows
 from trailhouse_consumer.duplicates import Duplicates
-from trailhouse_consumer.ranges import MAX_DEATHS, MAX_TRIES
+from trailhouse_consumer.ranges import MAX_DEATHS, MAX_TRIES, halved
 from trailhouse_consumer.rows import make_rows
 from trailhouse_consumer.sources import Plan
 
@@ -43,8 +44,6 @@ class State:
     own: Plan | None = None
     #: Why the warehouse refused its rows.
     rejected: str = ""
-    #: Through this offset records are tried one by one.
-    singly_through: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,20 +96,19 @@ class Worker:
         """
         if state is None:
             state = self._new_state(partition)
-        tries = _tries(found, state)
-        if found is not None and tries > MAX_TRIES and found.first < found.last:
-            self._log.warning("records are tried one by one", partition=str(partition), first=found.first)
-            state.singly_through = found.last
-            found, tries = None, 1
-        singly = int(messages.offsets[0]) <= state.singly_through
-        if found is None and singly:
-            messages = messages[:1]
-        rows = make_rows(partition, messages, decoder, state.duplicates, whole=found is not None)
-        plan = Plan(rows.first, rows.last) if found is None else Plan(found.first, found.last, tries)
-        if tries > (MAX_TRIES if state.rejected else MAX_DEATHS):
+        plan = None if found is None else replace(found, tries=_tries(found, state))
+        if plan is not None and len(messages) > 1 and plan.tries > (MAX_TRIES if plan.whole is None else 1):
+            if plan.whole is None:
+                self._log.warning("range is landed in parts", partition=str(partition), plan=str(plan))
+            plan = halved(plan, messages.offsets)
+            messages = messages[: int(np.searchsorted(messages.offsets, plan.last, side="right"))]
+        rows = make_rows(partition, messages, decoder, state.duplicates, whole=plan is not None)
+        if plan is None:
+            plan = Plan(rows.first, rows.last)
+        if len(messages) == 1 and plan.tries > (MAX_TRIES if state.rejected else MAX_DEATHS):
             rows = self._given_up(partition, plan, messages, rows, state)
         begun_before = plan.first <= state.highest or state.highest == state.highest_at_first
-        return Prepared(plan, rows, state, doubt=found is not None or singly or begun_before)
+        return Prepared(plan, rows, state, doubt=found is not None or begun_before)
 
     def land(self, partition: Partition, prepared: Prepared) -> Landed:
         """Land a range whose plan is stored; raises what `Landing.land` does."""

@@ -4,7 +4,8 @@ The token fences, the table proves. ClickHouse remembers a token before the rows
 crash at that moment is acknowledged and inserts nothing. Whenever a range may have been tried before, the table is
 asked which of its rows are there, and what lacks is inserted: under the token first, then under `TOKEN:r1`,
 `TOKEN:r2`, …, until the table holds the range. Each step waits for its acknowledgement before the next, so that two
-collectors that land the same range take the same steps under the same tokens, and each step takes effect once.
+collectors that land the same range take the same steps under the same tokens, and each step takes effect once. A range
+that is landed in parts goes on in the same way: each part takes the steps that are left.
 
 The table is asked before the first insert too. A range that was cut differently when it was landed before (the
 group's offsets were reset) has another token, which would fence nothing.
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Landed", "Landing", "Stage"]
 
-#: Inserts of what lacks before the warehouse is taken for unable.
+#: Repairs of a range, or of a part, before the warehouse is taken for unable.
 _REPAIRS: Final = 100
 
 
@@ -55,9 +56,23 @@ class Landed:
     #: Rows that this attempt inserted itself, as far as it knows.
     rows: int
     dead_letters: int
-    #: Inserts under a token of a repair.
+    #: Inserts after which rows still lacked, and others were needed.
     repairs: int
     seconds: float
+    #: How many tokens of the range are used up, in dead_letters and in the table.
+    used: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokens:
+    """The tokens of a range in one table, one for each insert that has an effect."""
+
+    name: str
+    #: So many have been used up.
+    used: int
+
+    def __getitem__(self, step: int) -> str:
+        return f"{self.name}:r{step}" if step else self.name
 
 
 class Landing:
@@ -95,42 +110,49 @@ class Landing:
         """
         begun = time.perf_counter()
         self._on_stage(Stage.PLANNED, partition, plan)
-        repairs = 0
-        for table, wanted in ((DEAD_LETTERS_TABLE, rows.dead_letters), (partition.event_type.table, rows.table)):
+        before = plan.whole.used if plan.whole is not None else (0, 0)
+        doubt |= plan.whole is not None
+        used = list(before)
+        for place, (table, wanted) in enumerate(
+            ((DEAD_LETTERS_TABLE, rows.dead_letters), (partition.event_type.table, rows.table))
+        ):
             if len(wanted):
                 self._on_stage(Stage.INSERTING, partition, plan)
-                repairs += self._insert(table, wanted, partition, plan, name or token(partition, plan), doubt=doubt)
+                tokens = _Tokens(name or token(partition, plan), used[place])
+                used[place] = self._insert(table, wanted, partition, plan, tokens, doubt=doubt)
         self._on_stage(Stage.INSERTED, partition, plan)
-        return Landed(len(rows.table), len(rows.dead_letters), repairs, time.perf_counter() - begun)
+        repairs = sum(max(0, now - then - 1) for now, then in zip(used, before, strict=True))
+        seconds = time.perf_counter() - begun
+        return Landed(len(rows.table), len(rows.dead_letters), repairs, seconds, (used[0], used[1]))
 
     def holds(self, partition: Partition, plan: Plan) -> bool:
         """Return whether the table holds anything of a range."""
         return len(self._offsets(partition.event_type.table, partition, plan)) > 0
 
-    def _insert(self, table: str, rows: pa.Table, partition: Partition, plan: Plan, name: str, *, doubt: bool) -> int:
+    def _insert(
+        self, table: str, rows: pa.Table, partition: Partition, plan: Plan, tokens: _Tokens, *, doubt: bool
+    ) -> int:
+        """Insert rows; return how many of the tokens are used up then."""
         if not doubt:
-            self._warehouse.insert(table, rows, name)
-            return 0
-        lacking = self._lacking(table, rows, partition, plan)
-        if not len(lacking):
-            return 0
-        self._warehouse.insert(table, lacking, name)
-        for repair in range(1, _REPAIRS + 1):
-            self._wait_for_others(name)
+            self._warehouse.insert(table, rows, tokens[tokens.used])
+            return tokens.used + 1
+        most = tokens.used + 1 + _REPAIRS
+        for step in range(tokens.used, most + 1):
             lacking = self._lacking(table, rows, partition, plan)
             if not len(lacking):
-                return repair - 1
-            self._warehouse.insert(table, lacking, f"{name}:r{repair}")
-        self._wait_for_others(name)
-        if len(self._lacking(table, rows, partition, plan)):
-            raise WarehouseUnavailableError(f"Table {table} does not keep range {name}, acknowledged {_REPAIRS} times")
-        return _REPAIRS
+                return step
+            if step < most:
+                self._warehouse.insert(table, lacking, tokens[step])
+                self._wait_for_others(tokens[step])
+        raise WarehouseUnavailableError(
+            f"Table {table} does not keep range {tokens.name}, acknowledged {_REPAIRS + 1} times"
+        )
 
     def _wait_for_others(self, name: str) -> None:
         """Raise while an insert under this token is still going on: its rows may yet appear."""
         (answer,) = self._warehouse.ask("running_inserts", {"token": name}).columns
         if answer[0].as_py():
-            raise WarehouseUnavailableError(f"An earlier insert of range {name} is still going on")
+            raise WarehouseUnavailableError(f"An earlier insert of {name} is still going on")
 
     def _lacking(self, table: str, rows: pa.Table, partition: Partition, plan: Plan) -> pa.Table:
         """Return the rows of the range that the table does not hold."""

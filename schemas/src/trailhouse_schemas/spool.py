@@ -74,6 +74,16 @@ CREATE TABLE IF NOT EXISTS plans (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS done (event_type TEXT PRIMARY KEY, through_sequence INTEGER NOT NULL) WITHOUT ROWID;
 """
+#: Made with the first plan: the spools of earlier versions lack it.
+_WHOLES_TABLE: Final = """
+CREATE TABLE IF NOT EXISTS wholes (
+    event_type         TEXT    PRIMARY KEY,
+    first_sequence     INTEGER NOT NULL,
+    last_sequence      INTEGER NOT NULL,
+    letter_tokens_used INTEGER NOT NULL,
+    row_tokens_used    INTEGER NOT NULL
+) WITHOUT ROWID
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +120,9 @@ class SpoolPlan:
     first_sequence: int
     last_sequence: int
     tries: int
+    #: Where it is a part of a range: the range's first and last, and how many of its tokens are used up in
+    #: dead_letters and in the table.
+    whole: tuple[int, int, int, int] | None = None
 
 
 class FileLock:
@@ -378,14 +391,15 @@ class Spool:
 
     def plan(self, event_type: str) -> SpoolPlan | None:
         """Return the open plan for the events of one type, if there is one."""
-        with self._reading() as connection:
-            row = connection.execute("SELECT * FROM plans WHERE event_type = ?", (event_type,)).fetchone()
-        return None if row is None else SpoolPlan(*row)
+        return next((plan for plan in self.plans() if plan.event_type == event_type), None)
 
     def plans(self) -> list[SpoolPlan]:
         """Return all open plans."""
         with self._reading() as connection:
-            return [SpoolPlan(*row) for row in connection.execute("SELECT * FROM plans ORDER BY event_type")]
+            plans = connection.execute("SELECT * FROM plans ORDER BY event_type").fetchall()
+            has_wholes = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'wholes'").fetchone()
+            wholes = {row[0]: row[1:] for row in connection.execute("SELECT * FROM wholes")} if has_wholes else {}
+        return [SpoolPlan(name, first, last, tries, wholes.get(name)) for name, first, last, tries in plans]
 
     def set_plan(self, plan: SpoolPlan) -> None:
         """Store a plan, in place of the one for the same event type."""
@@ -394,6 +408,13 @@ class Spool:
                 "INSERT OR REPLACE INTO plans VALUES (?, ?, ?, ?)",
                 (plan.event_type, plan.first_sequence, plan.last_sequence, plan.tries),
             )
+            connection.execute(_WHOLES_TABLE)
+            if plan.whole is None:
+                connection.execute("DELETE FROM wholes WHERE event_type = ?", (plan.event_type,))
+            else:
+                connection.execute(
+                    "INSERT OR REPLACE INTO wholes VALUES (?, ?, ?, ?, ?)", (plan.event_type, *plan.whole)
+                )
 
     def done_through(self, event_type: str) -> int:
         """Return the sequence up to which events of that type are done; -1 when none is."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from trailhouse_schemas.catalogue import EventType
 
-__all__ = ["Gap", "Headers", "Limits", "Messages", "Partition", "Plan", "Source"]
+__all__ = ["Gap", "Headers", "Limits", "Messages", "Partition", "Plan", "Source", "Whole"]
 
 #: Names and values of a message's headers; a name may come more than once.
 Headers = list[tuple[str, bytes | None]]
@@ -56,15 +56,27 @@ class Partition:
 
 
 @dataclass(frozen=True, slots=True)
+class Whole:
+    """A range that is landed in parts, after tries of it as a whole have failed. All its parts share its tokens."""
+
+    first: int
+    last: int
+    #: How many of its tokens are known to be used up, in dead_letters and in the table: others are under the next.
+    used: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The promise to land the offsets [first, last] of one partition.
 
-    `tries` counts the attempts that ended in a death or a refusal, and the one that is going on.
+    `tries` counts the attempts that ended in a death or a refusal, and the one that is going on; `whole` is the range
+    that it is a part of, if it is one.
     """
 
     first: int
     last: int
     tries: int = 1
+    whole: Whole | None = None
 
 
 @dataclass(frozen=True, slots=True)

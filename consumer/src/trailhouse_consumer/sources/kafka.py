@@ -135,6 +135,7 @@ class KafkaSource:
         """Commit the plan to the group; raises `PartitionLostError`, `SourceUnavailableError`."""
         buffer = self._buffer(partition)
         self._commit([_offset(partition, plan.first, plan_to_metadata(partition.topic_id, plan))])
+        buffer.drop_through(plan.first - 1)
         buffer.plan = plan
         buffer.unsettled = None
 

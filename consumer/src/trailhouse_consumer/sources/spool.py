@@ -23,7 +23,7 @@ import numpy as np
 import structlog
 
 from trailhouse_consumer.errors import PartitionLostError, SourceUnavailableError
-from trailhouse_consumer.sources import Gap, Limits, Messages, Partition, Plan
+from trailhouse_consumer.sources import Gap, Limits, Messages, Partition, Plan, Whole
 from trailhouse_schemas.catalogue import CATALOGUE
 from trailhouse_schemas.errors import SpoolError
 from trailhouse_schemas.spool import Spool, SpooledEvent, SpoolPlan, spool_files
@@ -140,7 +140,8 @@ class SpoolSource:
         """Store the plan in the spool; raises `PartitionLostError`, `SourceUnavailableError`."""
         path, name, opened = self._place(partition)
         with self._losing(path):
-            opened.spool.set_plan(SpoolPlan(name, plan.first, plan.last, plan.tries))
+            whole = None if plan.whole is None else (plan.whole.first, plan.whole.last, *plan.whole.used)
+            opened.spool.set_plan(SpoolPlan(name, plan.first, plan.last, plan.tries, whole))
         opened.types[name] = plan
 
     def landed(self, partition: Partition, plan: Plan) -> None:
@@ -225,9 +226,7 @@ class SpoolSource:
         if path not in self._open and not self._take(path):
             return
         opened = self._open[path]
-        plans = {
-            plan.event_type: Plan(plan.first_sequence, plan.last_sequence, plan.tries) for plan in opened.spool.plans()
-        }
+        plans = {plan.event_type: _plan(plan) for plan in opened.spool.plans()}
         for name in opened.spool.event_types():
             if name in opened.types:
                 continue
@@ -284,6 +283,14 @@ class SpoolSource:
         if (path, text) not in self._complained:
             self._complained.add((path, text))
             self._log.warning("spool left alone", reason=text)
+
+
+def _plan(stored: SpoolPlan) -> Plan:
+    whole = None
+    if stored.whole is not None:
+        first, last, letters, rows = stored.whole
+        whole = Whole(first, last, (letters, rows))
+    return Plan(stored.first_sequence, stored.last_sequence, stored.tries, whole)
 
 
 def _next(opened: _Open, name: str, limit_events: int, limit_bytes: int = 1) -> list[SpooledEvent]:
