@@ -15,7 +15,7 @@ import time
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import cache
-from importlib import metadata
+from importlib import metadata as distributions
 from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import WeakKeyDictionary
 
@@ -34,6 +34,7 @@ from trailhouse_consumer.dead_letters import Dead, Reason
 from trailhouse_consumer.decode import Decoded
 from trailhouse_consumer.landing import Landing
 from trailhouse_consumer.monitoring import Metrics
+from trailhouse_consumer.ranges import plan_from_metadata
 from trailhouse_consumer.rows import make_rows
 from trailhouse_consumer.settings import CollectorSettings
 from trailhouse_consumer.sources import Limits, buffers, kafka
@@ -248,7 +249,9 @@ class World:
         ranges = [found for name in names if (found := _RANGE.match(name))]
         in_hand = [int(found[2]) for found in ranges if int(found[1]) == partition]
         log = self.broker.logs[partition]
-        landed, _ = self.broker.committed.get(partition, (log.low, ""))
+        landed, metadata = self.broker.committed.get(partition, (log.low, ""))
+        if plan_from_metadata(metadata)[0] not in {None, log.topic_id}:
+            landed = log.low
         for process in self._alive():
             fetching = self.consumers[process].fetching if process in self.consumers else {}
             if partition in fetching and fetching[partition][1] > landed:
@@ -359,7 +362,7 @@ def simulated() -> Iterator[pytest.MonkeyPatch]:
         patch.setattr(kafka, "AdminClient", lambda _settings: Admin(_OF[current()].broker))
         patch.setattr(kafka, "Message", Message)
         patch.setattr(buffers, "Message", Message)
-        patch.setattr(metadata, "version", lambda _name: "0")
+        patch.setattr(distributions, "version", lambda _name: "0")
         patch.setattr(catalogue, "event_name", cache(event_name))
         patch.setattr(kafka, "CATALOGUE", {EVENTS.name: EVENTS})
         patch.setattr(collector, "Decoder", _Decoder)
