@@ -43,8 +43,9 @@ class Nursery:
 
     def start(self, arguments: list[str], environment: dict[str, str], log: Path) -> int:
         """Start a process; return its pid."""
-        pid = self._ask({"arguments": arguments, "environment": environment, "log": str(log)})["pid"]
-        return int(pid)
+        pid = int(self._ask({"arguments": arguments, "environment": environment, "log": str(log)})["pid"])
+        self._codes.pop(pid, None)  # of an earlier process with that number
+        return pid
 
     def code(self, pid: int) -> int | None:
         """Return how a process has ended; None while it runs."""
