@@ -1,10 +1,11 @@
 """Decodes the messages of one range to Arrow, as columns of the newest schema version, and says which cannot be.
 
 The fast path decodes a whole range with pyruhvro, grouped by the schema that each message names. pyruhvro is lax
-(it accepts trailing bytes, other spellings of a number, any bytes for text), so its result is encoded again and must
-give the same bytes. Where it fails, `scan` finds the bad records without decoding any, and the others are decoded at
-once. What is sound and yet not the same bytes is decoded by fastavro, record by record, which decides. Both agree on
-every record: a test holds that with random ones.
+(it accepts trailing bytes, other spellings of a number, any bytes for text), so each record must be as long as `sizes`
+says that its values are, or, where that tells nothing, give the same bytes when it is encoded again. Where it fails,
+`scan` finds the bad records without decoding any, and the others are decoded at once. What is sound and yet not the
+same bytes is decoded by fastavro, record by record, which decides. Both agree on every record: a test holds that with
+random ones.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from fastavro import parse_schema, schemaless_reader
 from trailhouse_consumer.dead_letters import Dead, Reason
 from trailhouse_consumer.errors import SchemaRefusedError
 from trailhouse_consumer.scan import Scan
+from trailhouse_consumer.sizes import encoded_sizes
 from trailhouse_consumer.texts import broken_texts
 from trailhouse_schemas.errors import DecodeError, TrailhouseError, UnknownSchemaError
 from trailhouse_schemas.versions import by_fingerprint, latest
@@ -76,7 +78,8 @@ class _Writer:
         #: a copy of each value; the registry's does not read as anything.
         self.framed = len(header) == SINGLE_OBJECT_HEADER_BYTES
         frame = [{"name": _MARKER, "type": "long"}, {"name": _FINGERPRINT, "type": "double"}] if self.framed else []
-        self.text = json.dumps({**schema, "fields": [*frame, *schema["fields"]]})
+        self.decoded = {**schema, "fields": [*frame, *schema["fields"]]}
+        self.text = json.dumps(self.decoded)
         self.unknown_fields = _unknown(schema, reader, "")
         mine = {field["name"]: _shape(field["type"]) for field in schema["fields"]}
         #: Whether fields that both have are the same in both, so that columns can be taken over as they are.
@@ -224,7 +227,7 @@ class Decoder:
             batch = batch.filter(pa.array(keep))
             if not len(places):
                 return
-        same = _encoded_the_same(writer, batch, values)
+        same = _spelt_as_usual(writer, batch, values)
         if not same.all():
             other = np.flatnonzero(~same)
             odd: Sequence[bytes] = [values[row] for row in other.tolist()]
@@ -378,8 +381,23 @@ def _by_pyruhvro(writer: _Writer, values: Sequence[bytes]) -> pa.RecordBatch | N
         return None
 
 
+def _spelt_as_usual(writer: _Writer, batch: pa.RecordBatch, values: Sequence[bytes]) -> NDArray[np.bool_]:
+    """Return which rows would give the same bytes if they were encoded again."""
+    found = encoded_sizes(batch, writer.decoded)
+    if found is None:
+        return _encoded_the_same(writer, batch, values)
+    sizes, odd = found
+    lengths = np.array(list(map(len, values)), np.int64)
+    same: NDArray[np.bool_] = lengths - (0 if writer.framed else writer.body_at) == sizes
+    doubtful = np.flatnonzero(same & odd)
+    if len(doubtful):
+        rows = [values[row] for row in doubtful.tolist()]
+        same[doubtful] = _encoded_the_same(writer, batch.take(pa.array(doubtful)), rows)
+    return same
+
+
 def _encoded_the_same(writer: _Writer, batch: pa.RecordBatch, values: Sequence[bytes]) -> NDArray[np.bool_]:
-    """Return which rows give the same bytes when they are encoded again."""
+    """Encode rows again, and return which give the same bytes."""
     try:
         again = pyruhvro.serialize_record_batch(batch, writer.text, 1)
     except (KeyboardInterrupt, SystemExit, MemoryError):
