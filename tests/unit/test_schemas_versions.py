@@ -73,8 +73,10 @@ def test_every_field_is_documented(name: str) -> None:
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     """The error names the thing and the way out."""
-    with pytest.raises(UnknownEventTypeError, match="'metrics' is not known; known are access_decided"):
+    with pytest.raises(UnknownEventTypeError, match="'metrics' is not known; did you mean 'metrics_logged'"):
         by_name("metrics")
+    with pytest.raises(UnknownEventTypeError, match="'q' is not known; list them with 'trailhouse schemas list'"):
+        by_topic("q")
     with pytest.raises(UnknownSchemaError, match="0011223344556677"):
         by_fingerprint(bytes.fromhex("0011223344556677"))
 

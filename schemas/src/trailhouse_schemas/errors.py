@@ -34,8 +34,11 @@ class UnknownEventTypeError(TrailhouseError, LookupError):
     """The catalogue has no such event type."""
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
-        """Name the unknown type and the known ones."""
-        super().__init__(f"Event type {name!r} is not known; known are {', '.join(known)}")
+        """Name the unknown type and the known ones that are near."""
+        from trailhouse_schemas.names import near  # noqa: PLC0415 - needed only when something is wrong
+
+        way_out = near(name, known, otherwise="list them with 'trailhouse schemas list'")
+        super().__init__(f"Event type {name!r} is not known{way_out}")
         self.name = name
 
 

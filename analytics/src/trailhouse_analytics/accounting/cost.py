@@ -31,7 +31,7 @@ from trailhouse_analytics.accounting.report import CostReport, Subjects, rows_an
 from trailhouse_analytics.accounting.teams import read_teams
 from trailhouse_analytics.accounting.timelines import Pieces, cut, grid
 from trailhouse_analytics.errors import CostInputError
-from trailhouse_analytics.names import near
+from trailhouse_schemas.names import near
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

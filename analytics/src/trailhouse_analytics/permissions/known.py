@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trailhouse_analytics.errors import AnalyticsError
-from trailhouse_analytics.names import near
 from trailhouse_analytics.queries import ask
+from trailhouse_schemas.names import near
 from trailhouse_schemas.policy import Principal
 
 if TYPE_CHECKING:

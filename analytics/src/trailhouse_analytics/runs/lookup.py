@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trailhouse_analytics.errors import RunsInputError
-from trailhouse_analytics.names import near
 from trailhouse_analytics.queries import ask
+from trailhouse_schemas.names import near
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
