@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Spooled", "decode", "producers", "read_spools", "run_script", "start_script"]
+__all__ = ["Spooled", "clean_environment", "decode", "producers", "read_spools", "run_script", "start_script"]
 
 #: Nothing of a launcher, a run or a broker comes in from where the tests run.
 _FOREIGN = ("TRAILHOUSE_", "SLURM_", "OMPI_", "PMI", "TORCHELASTIC_", "RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_")
@@ -72,7 +72,7 @@ def start_script(
     """Start a Python script that imports trailhouse and spools to `spool`; with `stdin` it can be written to."""
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script)],
-        env=_environment(spool, environment),
+        env=clean_environment(spool, environment),
         stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -94,6 +94,7 @@ def run_script(
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def _environment(spool: Path, given: Mapping[str, str]) -> dict[str, str]:
+def clean_environment(spool: Path, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of this process without settings and launchers, and with what is given."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
     return clean | {"TRAILHOUSE_SPOOL": str(spool), "TRAILHOUSE_HOME": str(spool.parent / "home")} | dict(given)

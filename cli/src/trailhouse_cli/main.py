@@ -24,6 +24,8 @@ _EXIT_INTERRUPTED: Final = 130
 #: All commands with their one-line help; the module of a command is `trailhouse_cli.commands.NAME`, with _ for -.
 COMMANDS: Final = {
     "demo": "A real distributed training job, collected and reported on: the whole path in one go.",
+    "run": "Run any command as a run: its start, its end, its parameters, what it uses.",
+    "emit": "Record events from any program that can write JSON.",
     "collect": "Land events from Kafka or spools in the warehouse, each exactly once.",
     "dead-letters": "List, show, replay and drop messages that could not be landed.",
     "forward": "Publish spools to Kafka, also those that dead processes left.",

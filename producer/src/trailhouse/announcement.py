@@ -9,7 +9,7 @@ from trailhouse import clock
 from trailhouse.once import warn_once
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from trailhouse.run import Run
     from trailhouse.settings import ProducerSettings
@@ -17,15 +17,20 @@ if TYPE_CHECKING:
 __all__ = ["announce"]
 
 
-def announce(run: Run, own: dict[str, Any], seeds: Mapping[str, int] | None) -> None:
-    """Send RunStarted from a thread of its own: git and the list of packages take longer than a start should."""
+def announce(
+    run: Run, own: dict[str, Any], seeds: Mapping[str, int] | None, command: Sequence[str] | None = None
+) -> None:
+    """Send RunStarted from a thread of its own: git and the list of packages take longer than a start should.
+
+    With a `command` it is told of that, which another process runs.
+    """
     from trailhouse_schemas.events import RunStarted  # noqa: PLC0415
 
     started_at = clock.now()
 
     def capture() -> None:
         fields = dict(own)
-        for describe in (_start, _environment(seeds), _git(run.recorder.settings)):
+        for describe in (_start(command), _environment(seeds, command), _git(run.recorder.settings)):
             try:
                 fields |= describe()
             except Exception as error:  # noqa: BLE001 - what cannot be found out stays empty
@@ -40,17 +45,23 @@ def announce(run: Run, own: dict[str, Any], seeds: Mapping[str, int] | None) -> 
         capture()
 
 
-def _start() -> dict[str, Any]:
-    from trailhouse.capture.environment import describe_start  # noqa: PLC0415
-
-    return describe_start()
-
-
-def _environment(seeds: Mapping[str, int] | None) -> Any:
+def _start(command: Sequence[str] | None) -> Any:
     def describe() -> dict[str, Any]:
-        from trailhouse.capture.environment import describe_environment  # noqa: PLC0415
+        from trailhouse.capture.environment import describe_command, describe_start  # noqa: PLC0415
 
-        return describe_environment(seeds=seeds)
+        return describe_start() if command is None else describe_command(command)
+
+    return describe
+
+
+def _environment(seeds: Mapping[str, int] | None, command: Sequence[str] | None) -> Any:
+    def describe() -> dict[str, Any]:
+        from trailhouse.capture.environment import describe_environment, is_this_python  # noqa: PLC0415
+
+        found = describe_environment(seeds=seeds)
+        if command is not None and not is_this_python(command[0]):
+            del found["packages"]  # they are this Python's
+        return found
 
     return describe
 

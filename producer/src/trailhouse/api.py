@@ -28,7 +28,7 @@ from trailhouse.settings import ProducerSettings
 from trailhouse_schemas.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from trailhouse.forwarding import ForwarderThread
     from trailhouse_schemas.events.base import Event
@@ -65,6 +65,7 @@ def start_run(
     principal: str | None = None,
     spool: str | os.PathLike[str] | None = None,
     kafka: str | None = None,
+    command: Sequence[str] | None = None,
 ) -> Run:
     """Begin a run in this process, or join it as one of its ranks; use it as a context manager or call `finish`.
 
@@ -85,6 +86,7 @@ def start_run(
         principal: who this run acts for; TRAILHOUSE_PRINCIPAL or the user of the process by default.
         spool: directory of the spools; TRAILHOUSE_SPOOL by default.
         kafka: bootstrap servers; TRAILHOUSE_KAFKA by default; empty: events stay in the spool.
+        command: the command line of what runs, where that is another process than this one.
 
     Raises:
         InvalidRunError: an argument is not what it may be.
@@ -133,7 +135,7 @@ def start_run(
             "resumed_from": resumed_from,
             "parallelism": dict(parallelism or {}),
         }
-        announce(run, own, seeds)
+        announce(run, own, seeds, command)
         if params is not None:
             run.log_params(params)
     return run

@@ -217,6 +217,7 @@ class Run(RunFacts, RunResources):
         exit_code: int | None = None,
         error: BaseException | None = None,
         timeout: float | None = None,
+        reported_by: str = "producer",
     ) -> None:
         """End the run: write what is left, and wait for the forwarder, at most `timeout` seconds.
 
@@ -228,6 +229,7 @@ class Run(RunFacts, RunResources):
             exit_code: exit code of the process, where it is known.
             error: the error that ended the run.
             timeout: seconds to wait; TRAILHOUSE_FINISH_TIMEOUT_SECONDS (30) by default.
+            reported_by: who says so: producer, launcher or scheduler.
         """
         if not self._open:
             return
@@ -245,6 +247,7 @@ class Run(RunFacts, RunResources):
                 if error is None
                 else f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
                 error_message="" if error is None else str(error)[:10_000],
+                reported_by=reported_by,
             )
         self._open = False
         self._close(self, timeout)

@@ -10,6 +10,7 @@ import importlib.metadata
 import os
 import platform
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,14 @@ from trailhouse.capture.json_values import clean_text
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["MASK", "describe_environment", "describe_start", "mask_secrets"]
+__all__ = [
+    "MASK",
+    "describe_command",
+    "describe_environment",
+    "describe_start",
+    "is_this_python",
+    "mask_secrets",
+]
 
 MASK = "***"
 
@@ -63,6 +71,22 @@ def describe_start(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         "python_version": platform.python_version(),
         "platform": _platform(),
     }
+
+
+def describe_command(command: Sequence[str]) -> dict[str, Any]:
+    """Return the same of a command that another process runs; python_version where it is run by this Python."""
+    return {
+        "entry_point": clean_text(_entry_point_of(command)),
+        "command": [clean_text(argument) for argument in mask_secrets(command)],
+        "python_version": platform.python_version() if is_this_python(command[0]) else "",
+        "platform": _platform(),
+    }
+
+
+def is_this_python(program: str) -> bool:
+    """Return whether a program of that name would be this Python, with the same packages."""
+    found = shutil.which(program)
+    return found is not None and Path(found).absolute() == Path(sys.executable).absolute()
 
 
 def describe_environment(*, seeds: Mapping[str, int] | None = None) -> dict[str, Any]:
@@ -144,6 +168,22 @@ def _entry_point() -> str:
     if spec is not None and spec.name:
         return clean_text(spec.name.removesuffix(".__main__"))
     return clean_text(str(getattr(main, "__file__", None) or (sys.argv[0] if sys.argv else "")))
+
+
+def _entry_point_of(command: Sequence[str]) -> str:
+    """Return the script or module that a Python is told to run, else the program."""
+    program, *arguments = command
+    if not re.fullmatch(r"python[0-9.]*", Path(program).name):
+        return program
+    options = iter(arguments)
+    for option in options:
+        if option == "-m":
+            return next(options, program)
+        if option in {"-W", "-X"}:
+            next(options, None)
+        elif option.startswith("-c") or not option.startswith("-"):
+            return program if option.startswith("-c") else option
+    return program
 
 
 def _platform() -> str:
