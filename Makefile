@@ -29,7 +29,8 @@ demo-kafka: $(INSTALLED) ## the same over a real broker and schema registry
 
 test: $(INSTALLED) ## run all tests; with a real broker and registry where Java or Docker is there
 	@$(BIN)/python -m trailhouse_cli.servers fetch
-	@$(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
+	@# Hundreds of processes import the same modules: where the environment forbids bytecode, each would compile them anew.
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
 
 lint: $(INSTALLED) ## check style, types and the arrows between the members
 	@echo "ruff check" && $(BIN)/ruff check .

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 
 _SETTINGS = pytest.StashKey[Settings]()
+#: Servers that live for minutes: half of what it takes to start one is compiling what then hardly runs.
+_JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -40,7 +42,13 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith("TRAILHOUSE_")]:
         del os.environ[name]
     os.environ["TRAILHOUSE_CONFIG"] = os.devnull
+    os.environ.setdefault("JDK_JAVA_OPTIONS", _JAVA_OPTIONS)
     os.environ.pop("COLUMNS", None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the long ones first, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ A script, because it forks: its children begin with everything imported and noth
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -25,6 +26,8 @@ from typing import TYPE_CHECKING, Any
 import clickhouse_connect  # noqa: F401 - imported once, before the forks; the engine only after them
 import pandas as pd  # noqa: F401 - which the engine imports
 
+import trailhouse_consumer.sources.kafka  # noqa: F401 - imported once as well, for it opens nothing
+import trailhouse_schemas.registry  # noqa: F401 - the same
 from trailhouse_consumer.ranges import MAX_DEATHS
 from trailhouse_consumer.service import collect
 from trailhouse_consumer.settings import CollectorSettings
@@ -68,6 +71,9 @@ def run(task: dict[str, Any], seconds: float | None) -> None:
 def main() -> None:
     """Run the children."""
     task = json.loads(sys.argv[1])
+    # A child that collects garbage would copy all that was imported.
+    gc.collect()
+    gc.freeze()
     chance = random.Random(task["seed"])  # noqa: S311 - moments, not secrets
     kills, ended, begun = 0, False, time.monotonic()
     while kills < task["kills"] and not ended:

@@ -51,12 +51,13 @@ def ask(url: str, question: str) -> list[list[Any]]:
     return answer
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", STAGES)
 def test_spools_are_landed_once_by_collectors_killed_20_times_each(
     tmp_path: Path, stage: str, pytestconfig: Any
 ) -> None:
     """Embedded: the engine dies with the collector, whatever it was doing."""
-    producer_id, each, range_events = new_producer_id(), 45_000, 1_000
+    producer_id, each, range_events = new_producer_id(), 18_000, 400
     spooled(
         tmp_path / "spool",
         [("metrics_logged", metrics(producer_id, i, 3)) for i in range(each)],
@@ -84,6 +85,7 @@ def test_spools_are_landed_once_by_collectors_killed_20_times_each(
     assert counted == [[each * 3, each * 3, each, 0, each - 1, 0]]
 
 
+@pytest.mark.long
 @pytest.mark.kafka
 @pytest.mark.parametrize("stage", STAGES)
 def test_topics_are_landed_once_by_collectors_killed_20_times_each(
@@ -91,7 +93,7 @@ def test_topics_are_landed_once_by_collectors_killed_20_times_each(
 ) -> None:
     """On servers: the broker keeps the plan, and the insert may go on when the collector is dead."""
     topics.create_catalogue(["metrics_logged"])
-    producer_id, each, range_events = new_producer_id(), 45_000, 1_000
+    producer_id, each, range_events = new_producer_id(), 18_000, 400
     publish(
         kafka.bootstrap_servers, "metrics_logged", [(producer_id, i, metrics(producer_id, i, 3)) for i in range(each)]
     )

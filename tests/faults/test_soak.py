@@ -28,6 +28,7 @@ def say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
+@pytest.mark.long
 @pytest.mark.kafka
 def test_every_event_is_there_once_whatever_was_killed_when(kafka: KafkaServer, tmp_path: Path) -> None:
     """Collectors, broker and warehouse end at random moments, while the warehouse fails requests."""

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -24,6 +26,7 @@ def demo(directory: Path, *arguments: str, **environment: str) -> subprocess.Com
     )
 
 
+@pytest.mark.long
 def test_the_demo_trains_collects_and_accounts_for_every_event(tmp_path: Path) -> None:
     """Its reports find what was put there to be found: the drift, the denied, the revoked, the costs."""
     directory = tmp_path / "demo"

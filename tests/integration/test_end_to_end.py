@@ -85,6 +85,7 @@ def has_landed(port: int) -> bool:
     return any(float(value) > 0 for value in re.findall(r"^trailhouse_ranges_total\{.*\} (\S+)$", text, re.MULTILINE))
 
 
+@pytest.mark.long
 @pytest.mark.kafka
 @pytest.mark.registry
 def test_four_ranks_publish_100_000_events_and_each_is_landed_once(
