@@ -215,14 +215,15 @@ class Consumer:
             _, plan = plan_from_metadata(each.metadata)
             if plan is not None:
                 of = plan.whole or plan
-                self._process.holding = f":{each.partition}:{of.first}-{of.last}"
+                self._process.holding[each.partition] = f":{each.partition}:{of.first}-{of.last}"
         if fate is not Fate.GO:
             raise _error(KafkaError._TIMED_OUT)
         return []
 
     def consume(self, num_messages: int, timeout: float) -> list[Message]:
         """Serve a change of assignment, and return what has come."""
-        self._process.holding = ""
+        if not self._process.busy:
+            self._process.holding.clear()
         self._answer("consume")
         self._rebalance()
         found: list[Message] = []

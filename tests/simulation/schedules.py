@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from hypothesis import strategies as st
@@ -9,12 +10,13 @@ from hypothesis import strategies as st
 from simulation.account import hidden, wrong
 from simulation.broker import PARTITIONS
 from simulation.processes import Fate
+from simulation.rest import Rests
 from simulation.world import PRODUCERS, SLOTS, StandstillError, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["STEPS", "Step", "play", "schedules"]
+__all__ = ["AT_ONCE", "STEPS", "Step", "play", "schedules"]
 
 #: A word, and its subjects.
 Step = tuple[object, ...]
@@ -35,6 +37,8 @@ def _all_steps() -> Iterable[Step]:
         yield from (("until", slot, call) for call in _CALLS)
         yield from (("until", slot, call) for call in ("commit", "insert", "insert"))
         yield from (("fate", slot, fate) for fate in _FATES)
+        yield from (("other", slot),) * 3
+        yield from (("both", slot),) * 2
         yield from (("kill", slot),) * 3
         yield from (("expire", slot),) * 3
     for producer in range(len(_NAMES)):
@@ -42,7 +46,7 @@ def _all_steps() -> Iterable[Step]:
         yield from (("resend", producer, events) for events in (1, 3))
         yield ("refuse", producer)
         yield ("send refused", producer)
-        yield ("poison", producer)
+    yield ("poison", 0)
     for partition in range(PARTITIONS):
         yield ("junk", partition)
         yield ("hole", partition)
@@ -54,38 +58,52 @@ def _all_steps() -> Iterable[Step]:
 
 STEPS: Final = tuple(_all_steps())
 _END: Final = ("end",)
+_NOTHING: Final = ("nothing",)
 #: How much more often than usual a step is taken that a fault is known to be about.
 _OFTEN: Final = 20
+#: Schedules that are drawn at once: to draw one takes Hypothesis a good part of the time that it takes to play it.
+AT_ONCE: Final = 16
+_BYTES: Final = 2
 
 
-@st.composite
-def schedules(draw: st.DrawFn, longest: int, often: Sequence[str] = ()) -> list[Step]:
-    """Draw a schedule of at most that many steps, with some words more often than usual.
+def schedules(longest: int, often: Sequence[str] = (), at_once: int = AT_ONCE) -> st.SearchStrategy[list[list[Step]]]:
+    """Draw schedules of at most that many steps, with some words more often than usual.
 
-    One choice a step, and the end is one of the choices: so any step can be left out without changing the others.
+    Two bytes a step, and "nothing" and the end are among the choices: so any step can be left out without changing the
+    others, and schedules that do not fail shrink to nothing.
     """
     steps = STEPS + tuple(step for step in STEPS if step[0] in often) * _OFTEN
-    choices = st.sampled_from((_END,) * (len(steps) // _USUAL_LENGTH) + steps)
-    schedule: list[Step] = []
-    while len(schedule) < longest and (step := draw(choices)) != _END:
-        schedule.append(step)
-    return schedule
+    choices = (_NOTHING, *steps, *(_END,) * (len(steps) // _USUAL_LENGTH))
+    size = longest * _BYTES
+
+    def schedule(drawn: bytes) -> list[Step]:
+        numbers = (int.from_bytes(drawn[at : at + _BYTES]) for at in range(0, size, _BYTES))
+        taken = takewhile(lambda step: step != _END, (choices[number % len(choices)] for number in numbers))
+        return [step for step in taken if step != _NOTHING]
+
+    drawn = st.binary(min_size=at_once * size, max_size=at_once * size)
+    return drawn.map(lambda all_: [schedule(all_[at : at + size]) for at in range(0, len(all_), size)])
 
 
-def play(schedule: Iterable[Step], of: type[World] = World) -> list[str]:
-    """Play a schedule, let things settle, and return what is wrong then, in words."""
-    world = of()
+def play(schedule: Iterable[Step], of: type[World] = World, rests: Rests | None = None) -> list[str]:
+    """Play a schedule, let things settle, and return what is wrong then, in words.
+
+    `rests` remembers what states have settled to, of schedules that were played with the same protocol.
+    """
+    world, rests = of(), rests or Rests()
     try:
         _begin(world)
         for step in schedule:
+            changes = world.server.changes
             _take(world, step)
-            if found := hidden(world):
+            if world.server.changes != changes and (found := hidden(world)):
                 return found
-        world.undisturbed()
+        rests.settle(world)
         if found := wrong(world):
             return found
-        if world.wake_all():
-            world.undisturbed()
+        if not world.wake_all():
+            return []
+        rests.settle(world)
         return wrong(world)
     except StandstillError as error:
         return [str(error)]
@@ -136,6 +154,8 @@ _DOES: Final[dict[str, Callable[..., object]]] = {
     "go": _go,
     "until": _until,
     "fate": _fate,
+    "other": World.other,
+    "both": lambda world, slot: world.both(slot, _LONGEST),
     "kill": World.kill,
     "expire": lambda world, slot: world.expire(world.slots[slot]),
     "publish": _publish,

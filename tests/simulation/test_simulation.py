@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis.reporting import report
 
 from simulation.processes import Fate
-from simulation.schedules import play, schedules
+from simulation.rest import Rests
+from simulation.schedules import AT_ONCE, play, schedules
 from simulation.world import World, simulated
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from simulation.schedules import Step
 
-SCHEDULES = int(os.environ.get("SIMULATION_SCHEDULES", "4000"))
+SCHEDULES = int(os.environ.get("SIMULATION_SCHEDULES", "20000"))
 SEED = int(os.environ.get("SIMULATION_SEED", "1"))
 #: One test each, so that they can run side by side.
 PARTS = 4
@@ -43,11 +44,19 @@ def test_every_message_is_accounted_for_once_whatever_happens(part: int) -> None
     """Kills, stops, rebalances, lost and late answers, forgotten and hollow tokens, retention, resends, new topics."""
     report(f"SIMULATION_SEED={SEED} SIMULATION_SCHEDULES={SCHEDULES}")
 
+    rests = Rests()
+
     @seed(SEED * PARTS + part)
-    @settings(max_examples=SCHEDULES // PARTS, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=SCHEDULES // PARTS // AT_ONCE,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
     @given(schedules(LONGEST))
-    def accounted_for(schedule: list[Step]) -> None:
-        assert play(schedule) == []
+    def accounted_for(drawn: list[list[Step]]) -> None:
+        for schedule in drawn:
+            assert play(schedule, rests=rests) == []
 
     accounted_for()
 
@@ -87,6 +96,30 @@ def test_every_message_is_accounted_for_once_whatever_happens(part: int) -> None
 def test_what_was_found_once_stays_mended(schedule: list[Step]) -> None:
     """The shortest schedules that the protocol once failed."""
     assert play(schedule) == []
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        pytest.param([("kill", 0)], id="the_collector_is_killed"),
+        pytest.param([("expire", 0), ("go", 1, 40)], id="both_go_to_another"),
+        pytest.param(
+            [("until", 1, "insert"), ("other", 0), ("other", 0), ("until", 0, "wait")], id="one_goes_to_another"
+        ),
+    ],
+)
+def test_two_partitions_of_one_collector_are_on_their_way_at_once(then: list[Step]) -> None:
+    """Both are planned and being inserted when something befalls the collector."""
+    going = []
+
+    class Watched(World):
+        def both(self, slot: int, calls: int) -> None:
+            super().both(slot, calls)
+            process = self.process(slot)
+            going.append((sorted(process.holding), [lane.call for lane in process.lanes].count("insert")))
+
+    assert play([("both", 0), *then, ("publish", 0, 5)], Watched) == []
+    assert going == [([0, 1], 2)]
 
 
 def test_a_schedule_is_played_the_same_each_time() -> None:

@@ -7,7 +7,8 @@ take effect after its client was told that it failed; until then the server list
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pyarrow as pa
 
@@ -22,6 +23,23 @@ if TYPE_CHECKING:
     from simulation.processes import Process
 
 __all__ = ["Row", "Server", "Warehouse"]
+
+#: The rows of Arrow tables that were inserted lately: a range that is landed again is the same object mostly.
+_KNOWN: Final[dict[int, tuple[pa.Table, list[Row]]]] = {}
+_MOST_KNOWN: Final = 10_000
+
+Columns = tuple[list[Any], ...]
+
+#: The columns of the answer to each question.
+_ANSWERS: Final = {
+    "highest_offset": pa.schema({"highest": pa.int64(), "any": pa.bool_()}),
+    "highest_sequences": pa.schema({"producer_id": pa.string(), "highest": pa.int64()}),
+    "landed_offsets": pa.schema({"_offset": pa.int64()}),
+    "landed_stretches": pa.schema({"first": pa.int64(), "last": pa.int64()}),
+    "missing_offsets": pa.schema({"first": pa.int64(), "last": pa.int64()}),
+    "landed_sequences": pa.schema({"producer_id": pa.string(), "sequence": pa.int64()}),
+    "running_inserts": pa.schema({"count": pa.int64()}),
+}
 
 
 class Row(NamedTuple):
@@ -53,6 +71,8 @@ class Server:
         self.tables: dict[str, list[Row]] = {}
         self.tokens: set[tuple[str, int, str]] = set()
         self.running: list[_Insert] = []
+        #: Inserts that took effect.
+        self.changes = 0
         #: Events whose rows are refused.
         self.refused: set[tuple[str, int | None]] = set()
 
@@ -67,6 +87,7 @@ class Server:
             if mark in self.tokens:
                 continue
             self.tokens.add(mark)
+            self.changes += 1
             if not hollow:
                 self.rows(insert.table).extend(row for row in insert.rows if row.month == month)
 
@@ -97,7 +118,7 @@ class Warehouse:
         """Insert rows under a token."""
         insert = _Insert(table, _rows(rows), token)
         process, server = self._process, self._server
-        process.holding = process.holding or token
+        process.holding.setdefault(insert.rows[0].partition, token)
         fate = process.at("insert")
         if fate is Fate.REFUSED:
             raise WarehouseUnavailableError("refused")
@@ -119,38 +140,37 @@ class Warehouse:
         """Return the answer to a question."""
         if self._process.at("ask") is not Fate.GO:
             raise WarehouseUnavailableError("no answer")
-        answer: pa.Table = getattr(self, f"_{question}")(parameters)
-        return answer
+        return _arrow(question, *map(tuple, getattr(self, f"_{question}")(parameters)))
 
-    def _highest_offset(self, where: Mapping[str, Any]) -> pa.Table:
-        offsets = [row.offset for row in self._partition(where)]
-        return pa.table({"highest": [max(offsets, default=0)], "any": [bool(offsets)]})
+    def _highest_offset(self, where: Mapping[str, Any]) -> Columns:
+        highest = max((row.offset for row in self._partition(where)), default=None)
+        return [highest or 0], [highest is not None]
 
-    def _highest_sequences(self, where: Mapping[str, Any]) -> pa.Table:
+    def _highest_sequences(self, where: Mapping[str, Any]) -> Columns:
         highest: dict[str, int] = {}
         for row in self._partition(where):
             if row.producer in where["producers"] and row.sequence is not None:
                 highest[row.producer] = max(row.sequence, highest.get(row.producer, 0))
-        return pa.table(
-            {"producer_id": pa.array(highest, pa.string()), "highest": pa.array(highest.values(), pa.int64())}
-        )
+        return list(highest), list(highest.values())
 
-    def _landed_offsets(self, where: Mapping[str, Any]) -> pa.Table:
-        found = [row.offset for row in self._partition(where) if where["first"] <= row.offset <= where["last"]]
-        return pa.table({"_offset": pa.array(found, pa.int64())})
+    def _landed_offsets(self, where: Mapping[str, Any]) -> Columns:
+        first, last = where["first"], where["last"]
+        return ([row.offset for row in self._partition(where) if first <= row.offset <= last],)
 
-    def _landed_stretches(self, where: Mapping[str, Any]) -> pa.Table:
-        found = self._landed_offsets(where).column("_offset")
-        return pa.table({"first": found, "last": found})
+    def _landed_stretches(self, where: Mapping[str, Any]) -> Columns:
+        stretches: list[list[int]] = []
+        for offset in sorted(set(self._landed_offsets(where)[0])):
+            if stretches and stretches[-1][1] == offset - 1:
+                stretches[-1][1] = offset
+            else:
+                stretches.append([offset, offset])
+        return [first for first, _ in stretches], [last for _, last in stretches]
 
-    def _missing_offsets(self, where: Mapping[str, Any]) -> pa.Table:
+    def _missing_offsets(self, where: Mapping[str, Any]) -> Columns:
         rows = [row for row in self._partition(where) if row.reason == Reason.OFFSETS_MISSING]
-        last = [int(row.detail.split()[3]) for row in rows]
-        return pa.table(
-            {"first": pa.array([row.offset for row in rows], pa.int64()), "last": pa.array(last, pa.int64())}
-        )
+        return [row.offset for row in rows], [int(row.detail.split()[3]) for row in rows]
 
-    def _landed_sequences(self, where: Mapping[str, Any]) -> pa.Table:
+    def _landed_sequences(self, where: Mapping[str, Any]) -> Columns:
         found = {
             (row.producer, row.sequence)
             for row in self._partition(where)
@@ -159,15 +179,10 @@ class Warehouse:
             and row.sequence is not None
             and where["lowest"] <= row.sequence <= where["highest"]
         }
-        return pa.table(
-            {
-                "producer_id": pa.array([producer for producer, _ in found], pa.string()),
-                "sequence": pa.array([sequence for _, sequence in found], pa.int64()),
-            }
-        )
+        return [producer for producer, _ in found], [sequence for _, sequence in found]
 
-    def _running_inserts(self, where: Mapping[str, Any]) -> pa.Table:
-        return pa.table({"count": [sum(insert.token == where["token"] for insert in self._server.running)]})
+    def _running_inserts(self, where: Mapping[str, Any]) -> Columns:
+        return ([sum(insert.token == where["token"] for insert in self._server.running)],)
 
     def _partition(self, where: Mapping[str, Any]) -> list[Row]:
         return [
@@ -177,8 +192,24 @@ class Warehouse:
         ]
 
 
+@lru_cache(10_000)
+def _arrow(question: str, *columns: tuple[Any, ...]) -> pa.Table:
+    schema = _ANSWERS[question]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
 def _rows(table: pa.Table) -> list[Row]:
     """Return what matters of rows in Arrow."""
+    if (known := _KNOWN.get(id(table))) is not None and known[0] is table:
+        return known[1]
+    if len(_KNOWN) >= _MOST_KNOWN:
+        _KNOWN.clear()
+    _KNOWN[id(table)] = table, (found := _taken_apart(table))
+    return found
+
+
+def _taken_apart(table: pa.Table) -> list[Row]:
     count = len(table)
     constant = table.column("_topic_id")[0].as_py()
     dead = "reason" in table.column_names

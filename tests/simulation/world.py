@@ -26,14 +26,13 @@ import structlog
 
 from simulation.broker import PARTITIONS, Admin, Broker, Consumer, Message
 from simulation.memory import remembering
-from simulation.processes import Process, current
+from simulation.processes import Beside, Process, current, wait
 from simulation.warehouse import Server, Warehouse
 from trailhouse_consumer import collector, rows
 from trailhouse_consumer.collector import Collector
 from trailhouse_consumer.dead_letters import Dead, Reason
 from trailhouse_consumer.decode import Decoded
 from trailhouse_consumer.landing import Landing
-from trailhouse_consumer.monitoring import Metrics
 from trailhouse_consumer.ranges import plan_from_metadata
 from trailhouse_consumer.rows import make_rows
 from trailhouse_consumer.settings import CollectorSettings
@@ -45,9 +44,13 @@ from trailhouse_schemas.events.base import event_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from trailhouse_consumer.collector import Executes
+    from trailhouse_consumer.monitoring import Metrics
+
 __all__ = ["EVENTS", "PRODUCERS", "SLOTS", "StandstillError", "World", "simulated"]
 
-EVENTS: Final = CATALOGUE["run_finished"]
+#: Of those whose tables are divided by months.
+EVENTS: Final = CATALOGUE["parameters_logged"]
 #: Where collectors run; one that is killed makes room for another. Each cuts ranges of its own size.
 SLOTS: Final = (3, 2, 4)
 #: The partition that each producer publishes to.
@@ -62,10 +65,9 @@ _SERVER_TURNS: Final = 20
 #: Partition, first and last offset in a token, and in what a process holds.
 _RANGE: Final = re.compile(r"(?:topic-\d+)?:(\d+):(\d+)-(\d+)")
 _ALL_CALLS: Final = 1 << 30
-_LAST_ROWS: Final = 3
+_LAST_ROWS: Final = 100
 
 _SETTINGS: Final = CollectorSettings(flush_seconds=0, idle_seconds=0)
-_METRICS: Final = Metrics()
 _OF: Final[WeakKeyDictionary[Process, World]] = WeakKeyDictionary()
 
 
@@ -88,6 +90,19 @@ class _Clock:
         return
 
     perf_counter = monotonic
+
+
+class _Unmeasured:
+    """Stands for all metrics: nobody looks at those of a schedule."""
+
+    def __getattr__(self, _name: str) -> _Unmeasured:
+        return self
+
+    def __call__(self, *_: object) -> _Unmeasured:
+        return self
+
+
+_NOT_MEASURED: Final = _Unmeasured()
 
 
 class _Inline:
@@ -169,7 +184,7 @@ class World:
         if process is None or process.dead:
             if process is not None and process.error is not None:
                 raise process.error
-            process = Process(f"{slot}", lambda process: self._collect(process, SLOTS[slot]))
+            process = Process(lambda process: self._collect(process, SLOTS[slot]))
             self.slots[slot] = process
             self.history.append(process)
         return process
@@ -222,10 +237,27 @@ class World:
         self.broker.make_topic()
         self.published = {producer: [] for producer in PRODUCERS}
 
+    def other(self, slot: int) -> None:
+        """Let another lane of the collector in a slot go first."""
+        if (process := self.slots[slot]) is not None and not process.dead:
+            process.other()
+
+    def both(self, slot: int, calls: int) -> None:
+        """Let the collector in a slot stand before inserts of two partitions, where it comes to two."""
+        process = self.process(slot)
+        process.go_on(calls, until="insert")
+        self.other(slot)
+        process.go_on(calls, until="insert")
+
     def expire(self, process: Process | None) -> None:
         """Let the group give a collector up."""
         if process in self.consumers:
             self.broker.expel(self.consumers[process].member)
+
+    def expire_all(self) -> None:
+        """Let the group give all collectors up."""
+        for process in self.history:
+            self.expire(process)
 
     def lose_offset(self, partition: int) -> None:
         """Lose what the group has committed of a partition, if nobody is landing anything of it."""
@@ -245,14 +277,15 @@ class World:
 
     def _landing_from(self, partition: int) -> int | None:
         """Return from where on somebody, running or stopped, has messages in hand: a collector, or the server."""
-        names = [process.holding for process in self._alive()] + [insert.token for insert in self.server.running]
+        names = [name for process in self.alive() for name in process.holding.values()]
+        names += [insert.token for insert in self.server.running]
         ranges = [found for name in names if (found := _RANGE.match(name))]
         in_hand = [int(found[2]) for found in ranges if int(found[1]) == partition]
         log = self.broker.logs[partition]
-        landed, metadata = self.broker.committed.get(partition, (log.low, ""))
-        if plan_from_metadata(metadata)[0] not in {None, log.topic_id}:
+        landed, said = self.broker.committed.get(partition, (log.low, ""))
+        if plan_from_metadata(said)[0] not in {None, log.topic_id}:
             landed = log.low
-        for process in self._alive():
+        for process in self.alive():
             fetching = self.consumers[process].fetching if process in self.consumers else {}
             if partition in fetching and fetching[partition][1] > landed:
                 in_hand.append(landed)
@@ -260,18 +293,17 @@ class World:
 
     def forget_tokens(self) -> None:
         """Forget the tokens of all ranges that nobody is about."""
-        holding = [p.holding for p in self.slots if p is not None and not p.dead and p.holding]
+        holding = [name for process in self.alive() for name in process.holding.values()]
         self.server.forget(lambda token: any(each in token for each in holding))
 
     def undisturbed(self) -> None:
         """Let a new collector run until it is idle, while all others stand still."""
-        for process in self.history:
-            self.expire(process)
+        self.expire_all()
         idle = False
 
         def work(process: Process) -> None:
             nonlocal idle
-            run = self._made(process, _LAST_ROWS)
+            run = self._made(process, _LAST_ROWS, _Inline())
             for turn in range(_UNDISTURBED_TURNS):
                 if self._turn(run):
                     idle = True
@@ -279,7 +311,7 @@ class World:
                 if turn % _SERVER_TURNS == 0:
                     self.server.finish()
 
-        process = Process("last", work)
+        process = Process(work)
         self.history.append(process)
         while not process.dead:
             process.go_on(_ALL_CALLS)
@@ -289,18 +321,20 @@ class World:
             raise StandstillError("an undisturbed collector does not come to its end")
 
     def wake_all(self) -> bool:
-        """Let all that stood still end what they were about, and the server too; return whether there was anything."""
-        alive = self._alive()
-        if not alive and not self.server.running:
-            return False
-        for process in alive:
-            process.go_on(_ALL_CALLS, until="consume")
+        """Let all that stood still end what they were about, and the server too; return whether that changed anything.
+
+        Where nothing is other than before, another collector would find what the last one has left: all is landed.
+        """
+        before = self.server.changes, dict(self.broker.committed)
+        for process in self.alive():
+            process.come_to("consume", _ALL_CALLS)
             self._raise(process)
             process.kill()
         self.server.finish()
-        return True
+        return (self.server.changes, self.broker.committed) != before
 
-    def _alive(self) -> list[Process]:
+    def alive(self) -> list[Process]:
+        """Return the collectors that run or stand still."""
         return [process for process in self.slots if process is not None and not process.dead]
 
     def end(self) -> None:
@@ -320,7 +354,7 @@ class World:
         self.broker.append(partition, value, _MONTHS_MS[self.month])
 
     def _collect(self, process: Process, rows: int) -> None:
-        run = self._made(process, rows)
+        run = self._made(process, rows, Beside())
         while True:
             self._turn(run)
 
@@ -330,12 +364,17 @@ class World:
         run.turn(0.0)
         return run._idle(1.0)
 
-    def _made(self, process: Process, rows: int) -> Collector:
+    def _made(self, process: Process, rows: int, executor: Executes) -> Collector:
         _OF[process] = self
         warehouse = cast("Any", Warehouse(self.server, process))
         source = self.source("simulated", _SETTINGS, Limits(rows=rows, seconds=0))
         return self.collector(
-            [source], warehouse, self.landing(warehouse), settings=_SETTINGS, metrics=_METRICS, executor=_Inline()
+            [source],
+            warehouse,
+            self.landing(warehouse),
+            settings=_SETTINGS,
+            metrics=cast("Metrics", _NOT_MEASURED),
+            executor=executor,
         )
 
 
@@ -358,6 +397,8 @@ def simulated() -> Iterator[pytest.MonkeyPatch]:
             wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
             logger_factory=structlog.ReturnLoggerFactory(),
         )
+        silent = structlog.get_logger().bind()
+        patch.setattr(structlog, "get_logger", lambda _name: silent)
         patch.setattr(kafka, "Consumer", _consumer)
         patch.setattr(kafka, "AdminClient", lambda _settings: Admin(_OF[current()].broker))
         patch.setattr(kafka, "Message", Message)
@@ -366,6 +407,7 @@ def simulated() -> Iterator[pytest.MonkeyPatch]:
         patch.setattr(catalogue, "event_name", cache(event_name))
         patch.setattr(kafka, "CATALOGUE", {EVENTS.name: EVENTS})
         patch.setattr(collector, "Decoder", _Decoder)
+        patch.setattr(collector, "wait", wait)
         for name, module in list(sys.modules.items()):
             if not name.startswith("trailhouse_consumer"):
                 continue
