@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from trailhouse_consumer.landing import Landing
@@ -19,11 +20,11 @@ def _without_read_back() -> None:
     """A retry trusts its acknowledgement."""
 
     def insert(
-        self: Landing, table: str, rows: pa.Table, partition: Partition, plan: Plan, name: str, *, doubt: bool
+        self: Landing, table: str, rows: pa.Table, partition: Partition, plan: Plan, tokens: Any, *, doubt: bool
     ) -> int:
         del partition, plan, doubt
-        self._warehouse.insert(table, rows, name)
-        return 0
+        self._warehouse.insert(table, rows, tokens[tokens.used])
+        return int(tokens.used + 1)
 
     Landing._insert = insert  # type: ignore[method-assign]
 
@@ -52,9 +53,10 @@ def _without_tokens() -> None:
     count = iter(range(1 << 62))
 
     def named_anew(
-        self: Landing, table: str, rows: pa.Table, partition: Partition, plan: Plan, name: str, **how: Any
+        self: Landing, table: str, rows: pa.Table, partition: Partition, plan: Plan, tokens: Any, **how: Any
     ) -> int:
-        return insert(self, table, rows, partition, plan, f"{name}:{id(self)}:{next(count)}", **how)
+        tokens = replace(tokens, name=f"{tokens.name}:{id(self)}:{next(count)}")
+        return insert(self, table, rows, partition, plan, tokens, **how)
 
     Landing._insert = named_anew  # type: ignore[method-assign]
 
