@@ -77,6 +77,7 @@ def main(arguments: Sequence[str]) -> None:
 
     def take(name: str, value: float) -> None:
         taken.setdefault(name, []).append(value)
+        say(f"  {name}: {value:,.2f}")
 
     kafka = find_kafka(Settings.read())
     try:
