@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
 import sys
 import tempfile
 import threading
@@ -27,13 +29,14 @@ from trailhouse_consumer.service import collect
 from trailhouse_consumer.settings import CollectorSettings
 from trailhouse_schemas.catalogue import by_name
 from trailhouse_schemas.settings import Settings
-from trailhouse_schemas.warehouse import connect
+from trailhouse_schemas.warehouse import connect, migrate
 
 if TYPE_CHECKING:
     from trailhouse_consumer.sources import Partition, Plan
 
 _PER_SECOND: Final = 1000
 _TICK_SECONDS: Final = 0.01
+_LAST_SECONDS: Final = 5.0
 _NAME: Final = "resources_sampled"
 
 
@@ -52,6 +55,13 @@ def publish(bootstrap_servers: str, seconds: float) -> None:
     assert producer.flush(30) == 0
 
 
+def end_after(publisher: threading.Thread) -> None:
+    """End the collector, which is a service and waits for more, when all has been published and had its time."""
+    publisher.join()
+    time.sleep(_LAST_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def main(bootstrap_servers: str, seconds: float) -> dict[str, float]:
     """Publish and collect at the same time; compare the times."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
@@ -64,15 +74,12 @@ def main(bootstrap_servers: str, seconds: float) -> dict[str, float]:
     publisher = threading.Thread(target=publish, args=(bootstrap_servers, seconds))
     with tempfile.TemporaryDirectory() as directory:
         where = Settings(kafka=bootstrap_servers, warehouse=f"chdb://{directory}/warehouse")
+        client = connect(where.warehouse_url, create=True)
+        migrate(client)
+        client.close()
         publisher.start()
-        collect(
-            where,
-            CollectorSettings(group=f"bench-{uuid.uuid4()}", idle_seconds=5),
-            spools=[],
-            until_idle=True,
-            on_stage=watch,
-        )
-        publisher.join()
+        threading.Thread(target=end_after, args=(publisher,)).start()
+        collect(where, CollectorSettings(group=f"bench-{uuid.uuid4()}"), spools=[], on_stage=watch)
         client = connect(where.warehouse_url)
         delays = []
         for number, first, last, at in landed:

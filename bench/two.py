@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 import structlog
+from confluent_kafka import TopicPartition
 
 from trailhouse_consumer.collector import Collector
 from trailhouse_consumer.landing import Landing, Stage
@@ -63,8 +64,25 @@ class Stub:
         return pa.table({"_offset": found[(found >= parameters["first"]) & (found <= parameters["last"])]})
 
 
-def collect(bootstrap_servers: str, group: str, core: int, ready: Any, results: Any) -> None:
+class Waiting(KafkaSource):
+    """Fetches nothing before it is told to: that a group shares out its partitions is not what is measured."""
+
+    waits = True
+
+    def _assign(self, consumer: Any, assigned: list[Any]) -> None:
+        super()._assign(consumer, assigned)
+        if self.waits:
+            consumer.pause([TopicPartition(*key) for key in self._buffers])
+
+    def begin(self) -> None:
+        """Fetch."""
+        self.waits = False
+        self._consumer.resume([TopicPartition(*key) for key in self._buffers])
+
+
+def collect(bootstrap_servers: str, group: str, core: int, collectors: int, joined: Any, results: Any) -> None:
     """Collect until nothing is left; tell the messages landed, and when the first and the last range were."""
+    collectors, joined, results = shared
     os.sched_setaffinity(0, {core})
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     moments: list[float] = []
@@ -73,25 +91,31 @@ def collect(bootstrap_servers: str, group: str, core: int, ready: Any, results: 
         if stage is not Stage.INSERTING:
             moments.append(time.time())
 
-    # Who joins second is seen by the first with its next heartbeat: not after 3 s, when half of it is landed.
-    soon = {"heartbeat.interval.ms": "100"}
-    how = CollectorSettings(group=group, landers=1, idle_seconds=3, kafka_client=soon)
+    how = CollectorSettings(group=group, landers=1, idle_seconds=3)
     warehouse: Any = Stub()
-    source = KafkaSource(bootstrap_servers, how, Limits(how.flush_rows, how.flush_bytes, how.flush_seconds))
+    source = Waiting(bootstrap_servers, how, Limits(how.flush_rows, how.flush_bytes, how.flush_seconds))
     collector = Collector([source], warehouse, Landing(warehouse, watch), settings=how, metrics=Metrics())
-    ready.wait()
+    ready = False
+    while joined.value < collectors:
+        source.poll(0.1)
+        if not ready and len(source.partitions()) == PARTITIONS // collectors:
+            ready = True
+            with joined.get_lock():
+                joined.value += 1
+    source.begin()
     summary = collector.run(until_idle=True)
-    assert moments, "the other collector has landed everything before this one had a partition: take more events"
     results.put((summary.messages, moments[0], moments[-1]))
 
 
 def per_second(bootstrap_servers: str, collectors: int, count: int) -> float:
     """Return how many events that many collectors land in a second, from their first plan to their last range."""
     context = multiprocessing.get_context("spawn")
-    ready, results = context.Barrier(collectors), context.Queue()
+    joined, results = context.Value("i"), context.Queue()
     group, cores = f"bench-{uuid.uuid4()}", sorted(os.sched_getaffinity(0))
     processes = [
-        context.Process(target=collect, args=(bootstrap_servers, group, cores[n % len(cores)], ready, results))
+        context.Process(
+            target=collect, args=(bootstrap_servers, group, cores[n % len(cores)], collectors, joined, results)
+        )
         for n in range(collectors)
     ]
     for process in processes:
