@@ -80,7 +80,7 @@ class Waiting(KafkaSource):
         self._consumer.resume([TopicPartition(*key) for key in self._buffers])
 
 
-def collect(bootstrap_servers: str, group: str, core: int, collectors: int, joined: Any, results: Any) -> None:
+def collect(bootstrap_servers: str, group: str, core: int, shared: tuple[int, Any, Any]) -> None:
     """Collect until nothing is left; tell the messages landed, and when the first and the last range were."""
     collectors, joined, results = shared
     os.sched_setaffinity(0, {core})
