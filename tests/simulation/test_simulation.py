@@ -39,6 +39,7 @@ def _simulated() -> Iterator[None]:
 
 
 @pytest.mark.timeout(60 + SCHEDULES)
+@pytest.mark.long
 @pytest.mark.parametrize("part", range(PARTS))
 def test_every_message_is_accounted_for_once_whatever_happens(part: int) -> None:
     """Kills, stops, rebalances, lost and late answers, forgotten and hollow tokens, retention, resends, new topics."""
