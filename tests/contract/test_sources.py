@@ -20,7 +20,7 @@ from trailhouse_schemas.catalogue import CATALOGUE
 from trailhouse_schemas.wire import identity_to_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from servers.topics import Topics
@@ -349,6 +349,39 @@ def test_a_cluster_that_does_not_answer_amid_an_assignment_is_asked_anew(
     assert everything(source) == partition
     assert everything(source).assignment != partition.assignment
     source.close()
+
+
+@pytest.mark.kafka
+def test_a_part_that_is_landed_amid_a_rebalance_is_followed_by_the_plan_of_the_next(
+    kafka: KafkaServer, topics: Topics
+) -> None:
+    """Stored in the thread that serves the change: from another it would wait for an answer in vain."""
+    topics.create_catalogue(["metrics_logged"])
+    producer_id = new_producer_id()
+    publish(kafka.bootstrap_servers, "metrics_logged", [(producer_id, i, b"value") for i in range(100)])
+    how = CollectorSettings(group=f"sources-{producer_id}")
+    first, second = (KafkaSource(kafka.bootstrap_servers, how, Limits(seconds=0)) for _ in range(2))
+    rest = Plan(5, 9, 1, Whole(0, 9, (1, 2)))
+    stored = list[Partition]()
+
+    def land_the_part(losing: Sequence[Partition]) -> None:
+        for partition in losing:
+            if partition.number == 0:
+                first.commit_plan(partition, rest)
+                stored.append(partition)
+
+    partition = everything(first)
+    first.commit_plan(partition, Plan(0, 4, 1, Whole(0, 9)))
+    first.losing = land_the_part
+    try:
+        until(second, lambda: first.poll(0.05) or bool(second.partitions()))
+        first.close()
+        until(second, lambda: partition in second.partitions())
+        assert stored == [partition]
+        assert second.open_plan(the_partition(second)) == rest
+    finally:
+        first.close()
+        second.close()
 
 
 @pytest.mark.kafka

@@ -150,8 +150,9 @@ class _Decoder:
 class Source(kafka.KafkaSource):
     """The real source; but a commit is made in the thread that asks for it, which the schedule may stop."""
 
-    def _commit(self, offsets: list[Any], *, amid_rebalance: bool = False) -> None:
-        super()._commit(offsets, amid_rebalance=True)
+    def _commit(self, offsets: list[Any]) -> None:
+        self._amid_rebalance = True
+        super()._commit(offsets)
 
 
 class World:

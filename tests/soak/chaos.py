@@ -118,6 +118,9 @@ class _Soak:
         for collector in self.collectors:
             self._begin(collector)
         while self.kills.total() < self._how.kills and not self._time_is_up():
+            if not self.publisher.is_alive():
+                self.publisher.finish(0)
+                raise SoakError("The producers have ended by themselves")
             before = self.kills.total()
             self._change_weather()
             self._strike_one()

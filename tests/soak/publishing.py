@@ -15,7 +15,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from collected import heartbeat, metrics, record
 from trailhouse_schemas.catalogue import CATALOGUE
@@ -212,6 +212,9 @@ class Publisher(threading.Thread):
                 )
             except BufferError:
                 producer.poll(0.1)
+            except KafkaException:  # a partition that the client has not heard of yet, or it has given up
+                self._broken = True
+                return
             else:
                 return
 

@@ -76,6 +76,8 @@ class KafkaSource:
         self._paused: set[Key] = set()
         self.losing: Callable[[Sequence[Partition]], None] = lambda _partitions: None
         self._down = False
+        #: A change of assignment is being served: commits are made in this thread.
+        self._amid_rebalance = False
         self._commits = Commits(bootstrap_servers)
         self._log = structlog.get_logger("trailhouse.collector")
 
@@ -276,12 +278,15 @@ class KafkaSource:
 
     def _on_revoke(self, consumer: Any, revoked: list[Any]) -> None:  # noqa: ARG002 - the client's signature
         going = [self._buffers[key] for key in _keys(revoked) if key in self._buffers]
-        self.losing([buffer.partition for buffer in going])
+        self._amid_rebalance = True
         try:
+            self.losing([buffer.partition for buffer in going])
             if not self._down:
-                self._settle(going, amid_rebalance=True)
+                self._settle(going)
         except (SourceUnavailableError, PartitionLostError) as error:
             self._log.info("not settled; the next owner finds the plan", reason=str(error))
+        finally:
+            self._amid_rebalance = False
         self._forget(revoked)
 
     def _on_lost(self, consumer: Any, lost: list[Any]) -> None:  # noqa: ARG002 - the client's signature
@@ -297,21 +302,21 @@ class KafkaSource:
         futures = self._admin.describe_topics(TopicCollection(sorted(topics)), request_timeout=_ANSWER_SECONDS)
         return {topic: str(future.result(_ANSWER_SECONDS).topic_id) for topic, future in futures.items()}
 
-    def _commit(self, offsets: list[Any], *, amid_rebalance: bool = False) -> None:
+    def _commit(self, offsets: list[Any]) -> None:
         """Commit; raises `PartitionLostError`, and `SourceUnavailableError` when it is not known whether it was."""
         try:
-            self._commits.commit(self._consumer, offsets, amid_rebalance=amid_rebalance)
+            self._commits.commit(self._consumer, offsets, amid_rebalance=self._amid_rebalance)
         except TimeoutError as error:
             self._down = True
             raise SourceUnavailableError(f"Kafka at {self._servers} does not answer to a commit") from error
 
-    def _settle(self, buffers: Sequence[Buffer], *, amid_rebalance: bool = False) -> None:
+    def _settle(self, buffers: Sequence[Buffer]) -> None:
         landed = [b for b in buffers if b.unsettled is not None and b.plan is None]
         if not landed:
             return
         offsets = [_offset(b.partition, b.unsettled or 0, settled_metadata(b.partition.topic_id)) for b in landed]
         try:
-            self._commit(offsets, amid_rebalance=amid_rebalance)
+            self._commit(offsets)
         except PartitionLostError as error:
             raise SourceUnavailableError(str(error)) from error
         for buffer in landed:
