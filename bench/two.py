@@ -114,7 +114,7 @@ def per_second(bootstrap_servers: str, collectors: int, count: int) -> float:
     group, cores = f"bench-{uuid.uuid4()}", sorted(os.sched_getaffinity(0))
     processes = [
         context.Process(
-            target=collect, args=(bootstrap_servers, group, cores[n % len(cores)], collectors, joined, results)
+            target=collect, args=(bootstrap_servers, group, cores[n % len(cores)], (collectors, joined, results))
         )
         for n in range(collectors)
     ]
