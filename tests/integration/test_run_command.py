@@ -185,6 +185,15 @@ def test_lines_of_json_are_events_and_what_is_none_is_told(tmp_path: Path) -> No
     assert [e["points"][0]["value"] for e in (first, second)] == [0.5, 0.4]
 
 
+def test_bytes_that_are_no_text_are_one_bad_line(tmp_path: Path) -> None:
+    """The lines behind them are recorded."""
+    (tmp_path / "lines").write_bytes(b'{"points": "\xff\xfe"}\n{"points": []}\n')
+    code, out, err = ended(start(tmp_path / "spool", "emit", "metrics_logged", str(tmp_path / "lines")))
+    assert (code, out) == (2, "1 events recorded, 1 lines refused\n")
+    assert err.startswith("trailhouse: line 1: it is no JSON")
+    assert err.count("\n") == 1
+
+
 def test_a_type_that_is_none_is_refused_with_what_is_near(tmp_path: Path) -> None:
     """Before anything is read."""
     code, out, err = ended(start(tmp_path / "spool", "emit", "run_strated"), "{}\n")

@@ -13,10 +13,10 @@ __all__ = ["command"]
 
 @click.command()
 @click.argument("type_", metavar="TYPE")
-@click.argument("file", type=click.File("r", encoding="utf-8"), default="-")
+@click.argument("file", type=click.File("rb"), default="-")
 @click.option("--project", help="The project of events that name none [default: TRAILHOUSE_PROJECT].")
 @click.option("--run-id", help="The run of events that name none [default: TRAILHOUSE_RUN_ID].")
-def command(type_: str, file: IO[str], project: str | None, run_id: str | None) -> int:
+def command(type_: str, file: IO[bytes], project: str | None, run_id: str | None) -> int:
     """Record events of a TYPE, such as metrics_logged: a JSON object a line, from FILE or the standard input.
 
     \b
@@ -49,7 +49,7 @@ def command(type_: str, file: IO[str], project: str | None, run_id: str | None) 
     return 2 if refused else 0
 
 
-def _fields(line: str) -> dict[str, Any]:
+def _fields(line: bytes) -> dict[str, Any]:
     """Return the object of a line; a point that says no time is of now. Raises `InvalidEventError`."""
     from trailhouse.errors import InvalidEventError  # noqa: PLC0415 - slow to import
 
@@ -58,7 +58,7 @@ def _fields(line: str) -> dict[str, Any]:
     except ValueError as error:
         raise InvalidEventError(f"it is no JSON ({error}); write one object a line") from error
     if not isinstance(found, dict):
-        raise InvalidEventError(f"it is no object but {line.strip():.100}; write one object a line")
+        raise InvalidEventError(f"it is no object but {found!r:.100}; write one object a line")
     points = found.get("points")
     if isinstance(points, list):
         now = datetime.now(UTC)
