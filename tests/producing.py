@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["Spooled", "clean_environment", "decode", "producers", "read_spools", "run_script", "start_script"]
 
 #: Nothing of a launcher, a run or a broker comes in from where the tests run.
-_FOREIGN = ("TRAILHOUSE_", "SLURM_", "OMPI_", "PMI", "TORCHELASTIC_", "RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_")
+_FOREIGN = (
+    *("TRAILHOUSE_", "SLURM_", "OMPI_", "PMI", "MPI_LOCAL", "I_MPI_", "HOROVOD_", "JOB_COMPLETION_INDEX"),
+    *("TORCHELASTIC_", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_"),
+)
 
 
 @dataclass(frozen=True, slots=True)

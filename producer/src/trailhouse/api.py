@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from trailhouse.announcement import announce
 from trailhouse.errors import InvalidRunError
@@ -24,13 +24,14 @@ from trailhouse.once import warn_once
 from trailhouse.recorder import Recorder, new_id
 from trailhouse.run import Run
 from trailhouse.sampler import Sampler
-from trailhouse.settings import ProducerSettings
+from trailhouse.settings import MetricsFrom, ProducerSettings
 from trailhouse_schemas.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from trailhouse.forwarding import ForwarderThread
+    from trailhouse.identity import Place
     from trailhouse_schemas.events.base import Event
 
 __all__ = ["current_run", "emit", "finish_all", "start_run"]
@@ -58,6 +59,7 @@ def start_run(
     rank: int | None = None,
     world_size: int | None = None,
     attempt: int | None = None,
+    metrics_from: MetricsFrom | None = None,
     parent_run_id: str = "",
     resumed_from: str = "",
     seeds: Mapping[str, int] | None = None,
@@ -76,9 +78,10 @@ def start_run(
         group: what the run belongs to, such as a sweep.
         kind: train, sweep, serve, transform or evaluate.
         run_id: the run; found out from the launcher or made up by default, see `trailhouse.identity`.
-        rank: rank of this process, from 0; from the launcher by default.
-        world_size: number of processes; from the launcher by default.
-        attempt: restart of the run, from 0; from the launcher by default.
+        rank: rank of this process, from 0; TRAILHOUSE_RANK or from the launcher by default.
+        world_size: number of processes; TRAILHOUSE_WORLD_SIZE or from the launcher by default.
+        attempt: restart of the run, from 0; TRAILHOUSE_ATTEMPT or from the launcher by default.
+        metrics_from: "every rank", or "rank 0": the others record all but metrics; TRAILHOUSE_METRICS_FROM by default.
         parent_run_id: the run that started this one.
         resumed_from: the run whose checkpoint this one goes on from.
         seeds: random seeds by what they seed.
@@ -98,16 +101,12 @@ def start_run(
     )
     if kind not in _KINDS:
         raise InvalidRunError(f"Argument kind is {kind!r}; it may be {', '.join(_KINDS)}")
-    with _Process.lock:
-        place = find_place(
-            os.environ,
-            new_run_id=new_id(),
-            ordinal=_Process.unnamed,
-            run_id=run_id or settings.run_id or None,
-            rank=rank,
-            world_size=world_size,
-            attempt=attempt,
+    if metrics_from not in {None, *get_args(MetricsFrom)}:
+        raise InvalidRunError(
+            f"Argument metrics_from is {metrics_from!r}; it may be {', '.join(get_args(MetricsFrom))}"
         )
+    with _Process.lock:
+        place = _place(settings, run_id, rank, world_size, attempt)
         if not run_id:
             _Process.unnamed += 1
         if place.world_size > 1 and not place.agreed:
@@ -121,6 +120,8 @@ def start_run(
         recorder = _recorder(settings)
         recorder.contexts.append(context)
         run = Run(context, recorder, close=_close)
+        if place.rank and (metrics_from or settings.metrics_from) == "rank 0":
+            run.leave_metrics_out()
         _Process.runs.append(run)
     recorder.start()
     if settings.sample_interval_seconds:
@@ -139,6 +140,32 @@ def start_run(
         if params is not None:
             run.log_params(params)
     return run
+
+
+def _place(
+    settings: ProducerSettings, run_id: str | None, rank: int | None, world_size: int | None, attempt: int | None
+) -> Place:
+    """Return the place of this process; call with the lock. Settings that do not fit are warned about, and left out."""
+
+    def find(told_rank: int | None, told_size: int | None) -> Place:
+        return find_place(
+            os.environ,
+            new_run_id=new_id(),
+            ordinal=_Process.unnamed,
+            run_id=run_id or settings.run_id or None,
+            rank=told_rank if rank is None else rank,
+            world_size=told_size if world_size is None else world_size,
+            attempt=settings.attempt if attempt is None else attempt,
+        )
+
+    try:
+        return find(settings.rank, settings.world_size)
+    except InvalidRunError as error:
+        if settings.rank is None and settings.world_size is None:
+            raise
+        place = find(None, None)
+        warn_once(f"{error}, in TRAILHOUSE_RANK and TRAILHOUSE_WORLD_SIZE too; going on without these")
+        return place
 
 
 _KINDS: Final = ("train", "sweep", "serve", "transform", "evaluate")

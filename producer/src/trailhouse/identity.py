@@ -4,7 +4,8 @@ All ranks of a job must name the same run, and no rank may wait for another one 
 this order: the argument, TRAILHOUSE_RUN_ID, the UUIDv5 of what the launcher calls the job (the same in all ranks, and
 in all restarts of an elastic job), or, where no launcher is seen, a new UUIDv7.
 
-The functions take the environment as a mapping and read nothing else; what they cannot read in it they warn about.
+Each of rank, world size and attempt is the argument, else the setting (TRAILHOUSE_RANK, …), else what the innermost
+launcher says: a session in the process itself, then what its environment holds.
 """
 
 from __future__ import annotations
@@ -13,30 +14,18 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from trailhouse.ancestry import find_launcher
 from trailhouse.errors import InvalidRunError
-from trailhouse.once import warn_once
+from trailhouse.launchers import Launch, find_launch
+from trailhouse.sessions import find_ray, find_xgboost
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-__all__ = ["Launch", "Place", "find_launch", "find_place"]
+__all__ = ["Place", "find_place"]
 
 #: Namespace of the run ids that are made of a launcher's job: fixed for ever, or restarts would not find their run.
 _RUNS: Final = uuid.UUID("6f0c8f2e-6c0b-5f0e-9f43-3d0a7c1f5a10")
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """What a launcher has put into the environment of one process."""
-
-    #: torchrun, slurm, openmpi, mpi, or empty where none was seen.
-    launcher: str = ""
-    rank: int = 0
-    world_size: int = 1
-    #: Restart of the job, from 0.
-    attempt: int = 0
-    #: What is the same in all processes and all restarts of the job, and in no other job; empty where there is no such.
-    job: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +41,6 @@ class Place:
     agreed: bool = True
 
 
-def find_launch(environment: Mapping[str, str]) -> Launch:
-    """Return what the launcher says: torchrun, else Open MPI, another MPI (PMI), Slurm, or nobody.
-
-    torchrun and mpirun may run inside a Slurm job, where Slurm's own task numbers are those of the launchers: they win.
-    """
-    for find in (_torchrun, _open_mpi, _pmi, _slurm):
-        launch = find(environment)
-        if launch is not None:
-            return launch
-    return Launch()
-
-
 def find_place(
     environment: Mapping[str, str],
     *,
@@ -73,6 +50,7 @@ def find_place(
     rank: int | None = None,
     world_size: int | None = None,
     attempt: int | None = None,
+    launcher_process: Callable[[str], str] = find_launcher,
 ) -> Place:
     """Return the place of this process; arguments that are not None win over what the launcher says.
 
@@ -82,9 +60,10 @@ def find_place(
         ordinal: how many runs this process has started before without naming them; all ranks start theirs in the same
             order, so the second run of a job is another one than the first, and the same in all ranks.
         run_id: the run, from the argument or TRAILHOUSE_RUN_ID.
-        rank: rank of this process, from 0.
-        world_size: number of processes of the run.
-        attempt: restart of the run, from 0.
+        rank: rank of this process, from 0, from the argument or TRAILHOUSE_RANK.
+        world_size: number of processes of the run, from the argument or TRAILHOUSE_WORLD_SIZE.
+        attempt: restart of the run, from 0, from the argument or TRAILHOUSE_ATTEMPT.
+        launcher_process: see `trailhouse.ancestry.find_launcher`.
 
     Raises:
         InvalidRunError: rank, world size or attempt are not numbers that fit together.
@@ -92,8 +71,13 @@ def find_place(
     for name, value, least in (("rank", rank, 0), ("world_size", world_size, 1), ("attempt", attempt, 0)):
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
             raise InvalidRunError(f"Argument {name} is {value!r}; give a whole number from {least} on")
-    launch = find_launch(environment)
-    job = launch.job if not ordinal else launch.job and f"{launch.job}|{ordinal}"
+    launch = _innermost(environment, world_size)
+    job = launch.job
+    if launch.on_one_node and not run_id:
+        process = launcher_process(launch.on_one_node)
+        job = f"{launch.launcher}|{process}" if process else job
+    if ordinal and job:
+        job = f"{job}|{ordinal}"
     place = Place(
         run_id=run_id or (str(uuid.uuid5(_RUNS, job)) if job else new_run_id),
         rank=launch.rank if rank is None else rank,
@@ -107,92 +91,17 @@ def find_place(
     return place
 
 
-def _torchrun(environment: Mapping[str, str]) -> Launch | None:
-    rank, world_size = _number(environment, "RANK"), _number(environment, "WORLD_SIZE")
-    if rank is None or world_size is None:
-        return None
-    run = environment.get("TORCHELASTIC_RUN_ID", "")
-    master = f"{environment.get('MASTER_ADDR', '')}:{environment.get('MASTER_PORT', '')}"
-    slurm = _slurm_job(environment)
-    # `--rdzv-id` is "none" where nobody gave one, and the master's port changes with every restart of an elastic job.
-    named = run if run and run != "none" else ""
-    job = "|".join(filter(None, (slurm, named))) or (f"{run}|{master}" if run or master != ":" else "")
+def _innermost(environment: Mapping[str, str], world_size: int | None) -> Launch:
+    """Ask those who know most: Ray Train of its worker, the environment, XGBoost where that knows of one process."""
+    launch = find_ray() or find_launch(environment, world_size=world_size)
+    if launch.world_size > 1:
+        return launch
+    communicator = find_xgboost()
+    if communicator is None:
+        return launch
     return Launch(
-        launcher="torchrun",
-        rank=rank,
-        world_size=max(world_size, rank + 1),
-        attempt=(_number(environment, "TORCHELASTIC_RESTART_COUNT") or 0)
-        + (_number(environment, "SLURM_RESTART_COUNT") or 0),
-        job=f"torchrun|{job}" if job else "",
+        launcher=communicator.launcher,
+        rank=communicator.rank,
+        world_size=communicator.world_size,
+        attempt=launch.attempt,
     )
-
-
-def _open_mpi(environment: Mapping[str, str]) -> Launch | None:
-    rank, world_size = _number(environment, "OMPI_COMM_WORLD_RANK"), _number(environment, "OMPI_COMM_WORLD_SIZE")
-    if rank is None or world_size is None:
-        return None
-    # PMIX_NAMESPACE is the job's name in Open MPI 4 and 5; OMPI_MCA_ess_base_jobid in the older ones.
-    name = environment.get("PMIX_NAMESPACE") or environment.get("OMPI_MCA_ess_base_jobid", "")
-    # Numbers of jobs come back in Open MPI 4; the head node's address and port are the same in all ranks.
-    host = environment.get("OMPI_MCA_orte_hnp_uri", "")
-    slurm = _slurm_job(environment)
-    job = "|".join(filter(None, (slurm, name, "" if slurm else host.split(";")[0])))
-    return Launch(
-        launcher="openmpi",
-        rank=rank,
-        world_size=max(world_size, rank + 1),
-        attempt=_number(environment, "SLURM_RESTART_COUNT") or 0,
-        job=f"openmpi|{job}" if name else "",
-    )
-
-
-def _pmi(environment: Mapping[str, str]) -> Launch | None:
-    rank, world_size = _number(environment, "PMI_RANK"), _number(environment, "PMI_SIZE")
-    if rank is None or world_size is None:
-        return None
-    slurm = _slurm_job(environment)
-    name = environment.get("PMI_JOBID") or environment.get("HYDI_JOBID") or environment.get("PMI_ID_JOB", "")
-    job = "|".join(filter(None, (slurm, name)))
-    return Launch(
-        launcher="mpi",
-        rank=rank,
-        world_size=max(world_size, rank + 1),
-        attempt=_number(environment, "SLURM_RESTART_COUNT") or 0,
-        job=f"mpi|{job}" if job else "",
-    )
-
-
-def _slurm(environment: Mapping[str, str]) -> Launch | None:
-    rank, world_size = _number(environment, "SLURM_PROCID"), _number(environment, "SLURM_NTASKS")
-    if rank is None or world_size is None:
-        return None
-    step_size = _number(environment, "SLURM_STEP_NUM_TASKS")
-    if step_size is not None:
-        world_size = step_size
-    elif not (environment.get("SLURM_STEP_ID") or environment.get("SLURM_STEPID")):
-        world_size = 1  # the batch script itself, which runs once, however many tasks its job may start
-    job = _slurm_job(environment)
-    return Launch(
-        launcher="slurm",
-        rank=rank,
-        world_size=max(world_size, rank + 1),
-        attempt=_number(environment, "SLURM_RESTART_COUNT") or 0,
-        job=f"slurm|{job}" if job else "",
-    )
-
-
-def _slurm_job(environment: Mapping[str, str]) -> str:
-    job = environment.get("SLURM_JOB_ID") or environment.get("SLURM_JOBID", "")
-    if not job:
-        return ""
-    step = environment.get("SLURM_STEP_ID") or environment.get("SLURM_STEPID", "")
-    return f"{environment.get('SLURM_CLUSTER_NAME', '')}|{job}|{step}"
-
-
-def _number(environment: Mapping[str, str], name: str) -> int | None:
-    text = environment.get(name, "").strip()
-    if text.isascii() and text.isdecimal():
-        return int(text)
-    if text:
-        warn_once(f"{name} is {text!r:.100}, which is no whole number from 0 on; going on as if it were not set")
-    return None

@@ -161,6 +161,10 @@ class Run(RunFacts, RunResources):
         points, _ = as_points(metrics)
         self.recorder.drop(len(points))
 
+    def leave_metrics_out(self) -> None:
+        """Record no metrics from now on, those of rank 0 are enough: takes the place of `log`, which is not slowed."""
+        self.log = _record_nothing  # type: ignore[method-assign]
+
     # Facts that are rarer than metrics.
 
     def log_params(self, parameters: Any) -> None:
@@ -263,6 +267,10 @@ class Run(RunFacts, RunResources):
         status, exit_code = _ending(error)
         said = None if isinstance(error, SystemExit) and status == "completed" else error
         self.finish(status, exit_code=exit_code, error=said)
+
+
+def _record_nothing(*_: Any, **__: Any) -> None:
+    pass
 
 
 def _ending(error: BaseException | None) -> tuple[Status, int | None]:

@@ -18,6 +18,7 @@ import psutil
 
 from trailhouse import clock
 from trailhouse.gpus import sample_gpus
+from trailhouse.launchers import find_local_rank
 from trailhouse.once import warn_once
 from trailhouse_schemas.events import ResourcesSampled
 
@@ -54,7 +55,7 @@ class Sampler:
         self._interval = interval_seconds
         self._emit = emit
         self._allocations = allocations
-        self._of_node = environment.get("LOCAL_RANK", environment.get("SLURM_LOCALID", "0")) in {"", "0"}
+        self._of_node = find_local_rank(environment) == 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._main, name="trailhouse-sampler", daemon=True)
         self._process_id = os.getpid()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -14,7 +14,10 @@ from trailhouse_schemas.settings import PathsThatAreSet, Settings
 if TYPE_CHECKING:
     from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-__all__ = ["ProducerSettings"]
+__all__ = ["MetricsFrom", "ProducerSettings"]
+
+#: Which ranks of a run record what they hand to `log`.
+MetricsFrom = Literal["every rank", "rank 0"]
 
 _S = TypeVar("_S", bound=Settings)
 
@@ -23,6 +26,14 @@ class ProducerSettings(Settings):
     """Where events go, how long they may wait in memory, and how often there is a sign of life."""
 
     run_id: str = Field(default="", description="The run that this process belongs to; empty: found out or made up.")
+    rank: int | None = Field(default=None, ge=0, description="Rank of this process, where its launcher does not say.")
+    world_size: int | None = Field(
+        default=None, ge=1, description="Number of processes of the run, where their launcher does not say."
+    )
+    attempt: int | None = Field(default=None, ge=0, description="Restart of the run, where its launcher does not say.")
+    metrics_from: MetricsFrom = Field(
+        default="every rank", description="Whose metrics are recorded: those of every rank, or of rank 0 alone."
+    )
     project: str = Field(default="", description="The project, where start_run is not told one.")
     principal: str = Field(default="", description="Who this process acts for; empty: the user of the process.")
     flush_interval_seconds: float = Field(
