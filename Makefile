@@ -11,12 +11,15 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 # Options for pytest, or the soak: make test ARGS='-k ranges -x'
 ARGS ?=
 
+# PyTorch is 5 GB on disk, CUDA's libraries with it, so only tests of torchrun need it, in an environment of its own.
+TORCH := .venv-torch/.installed
+
 BIN := .venv/bin
 MEMBERS := schemas producer consumer analytics cli
 SOURCES := $(MEMBERS:%=%/src) tests bench examples
 INSTALLED := .venv/.installed
 
-.PHONY: help demo demo-kafka test lint soak bench kafka constraints clean
+.PHONY: help demo demo-kafka test lint soak bench kafka torch constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
@@ -48,18 +51,27 @@ bench: $(INSTALLED) ## measure; the last line is one JSON object
 kafka: $(INSTALLED) ## run a broker and a schema registry until Ctrl-C
 	@$(BIN)/python -m trailhouse_cli.servers run
 
+torch: $(TORCH) ## install PyTorch (5 GB) into .venv-torch, for the tests of torchrun
+
 constraints: $(BIN)/uv ## choose the versions anew, after a change of dependencies
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
 		$(CHOOSE) --output-file constraints.txt requirements-dev.txt
 	@sed -i.old -e '/^-e /d' -e 's/^\([A-Za-z0-9._-]*\)\[[^]]*\]/\1/' constraints.txt && rm constraints.txt.old
 
 clean: ## remove what the targets have made
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo-output
+	@rm -rf .venv .venv-torch .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo-output
 	@find $(MEMBERS) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): requirements-dev.txt constraints.txt $(MEMBERS:%=%/pyproject.toml) | $(BIN)/uv
 	@echo "Installing Trailhouse and its tools into .venv"
 	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --python $(BIN)/python -r requirements-dev.txt -c constraints.txt
+	@touch $@
+
+$(TORCH): schemas/pyproject.toml producer/pyproject.toml | $(BIN)/uv
+	@echo "Installing PyTorch and the producer into .venv-torch"
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-torch
+	@VIRTUAL_ENV=.venv-torch $(BIN)/uv pip install --python .venv-torch/bin/python 'torch>=2.6' \
+		-e ./schemas -e ./producer -c constraints.txt
 	@touch $@
 
 $(BIN)/uv: | $(BIN)/python

@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Spooled", "clean_environment", "decode", "producers", "read_spools", "run_script", "start_script"]
+__all__ = [
+    "Spooled",
+    "clean_environment",
+    "decode",
+    "producers",
+    "read_spools",
+    "run_script",
+    "start_script",
+    "trailhouse",
+]
 
 #: Nothing of a launcher, a run or a broker comes in from where the tests run.
 _FOREIGN = (
@@ -101,3 +110,17 @@ def clean_environment(spool: Path, given: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of this process without settings and launchers, and with what is given."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
     return clean | {"TRAILHOUSE_SPOOL": str(spool), "TRAILHOUSE_HOME": str(spool.parent / "home")} | dict(given)
+
+
+def trailhouse(spool: Path, *arguments: str) -> str:
+    """Run the command on a warehouse of its own beside the spools, where they land; return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "trailhouse_cli", *arguments],
+        env=clean_environment(spool, {}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
