@@ -32,7 +32,7 @@ def train_one_step() -> float:
     loss = nn.functional.mse_loss(model(features), target)
     loss.backward()
     optimizer.step()
-    return loss.item()
+    return float(loss.item())
 
 
 with trailhouse.start_run(project="digits", params={"eta": 0.1}) as run:

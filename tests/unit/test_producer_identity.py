@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from trailhouse.errors import InvalidRunError
@@ -223,7 +225,7 @@ def test_arguments_win_over_the_launcher() -> None:
 
 
 @pytest.mark.parametrize("arguments", [{"rank": 4, "world_size": 4}, {"rank": -1}, {"world_size": 0}, {"rank": "1"}])
-def test_ranks_that_cannot_be_are_refused_by_name(arguments: dict[str, object]) -> None:
+def test_ranks_that_cannot_be_are_refused_by_name(arguments: dict[str, Any]) -> None:
     """The error names the argument and what it may be."""
     with pytest.raises(InvalidRunError, match=r"Argument (rank|world_size) is "):
         place({}, **arguments)

@@ -6,7 +6,7 @@ result.verdict, result.totals.lost, result.to_pandas()
 
 from trailhouse_analytics.loss.account import End, Finding, ProducerAccount, Verdict
 from trailhouse_analytics.loss.accounting import verify
-from trailhouse_analytics.loss.report import Accounting, Totals, accounts_table, findings_table
+from trailhouse_analytics.loss.report import Accounting, Totals, accounts_table, findings_table, silent_ranks_table
 
 __all__ = [
     "Accounting",
@@ -17,5 +17,6 @@ __all__ = [
     "Verdict",
     "accounts_table",
     "findings_table",
+    "silent_ranks_table",
     "verify",
 ]

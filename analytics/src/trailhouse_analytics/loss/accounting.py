@@ -16,6 +16,7 @@ from trailhouse_analytics.loss.account import Finding, ProducerAccount, Seen, se
 from trailhouse_analytics.loss.report import Accounting, total, worst
 from trailhouse_analytics.loss.spools import Heartbeat, SpoolContent, read_spools
 from trailhouse_analytics.queries import text
+from trailhouse_analytics.ranks import silent_ranks
 from trailhouse_schemas.catalogue import CATALOGUE
 from trailhouse_schemas.warehouse.tables import ORDINAL_COLUMN
 
@@ -103,8 +104,19 @@ def verify(
         )
         for producer_id, seen in sorted(known.items())
     )
+    silent = silent_ranks(
+        client,
+        now=as_of,
+        grace=grace,
+        project=project,
+        run_id=run_id,
+        since=since,
+        until=until,
+        elsewhere={beat.place for content in contents.values() for beat in content.heartbeats},
+    )
     return Accounting(
-        verdict=worst(accounts),
+        verdict=worst(accounts, silent),
+        silent_ranks=tuple(silent),
         totals=total(accounts),
         accounts=accounts,
         as_of=as_of,

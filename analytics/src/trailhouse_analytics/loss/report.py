@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from trailhouse_analytics.loss.account import Finding, ProducerAccount, Verdict
+from trailhouse_analytics.ranks import SilentRanks, ranks_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +17,18 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["FINDINGS", "PRODUCERS", "Accounting", "Totals", "accounts_table", "findings_table", "total", "worst"]
+__all__ = [
+    "FINDINGS",
+    "PRODUCERS",
+    "SILENT_RANKS",
+    "Accounting",
+    "Totals",
+    "accounts_table",
+    "findings_table",
+    "silent_ranks_table",
+    "total",
+    "worst",
+]
 
 #: The table of producers, one row a producer, ordered by producer.
 PRODUCERS = pa.schema(
@@ -56,6 +68,18 @@ FINDINGS = pa.schema(
     ]
 )
 
+#: The table of silent ranks, one row a run; ranks as 3, 5-7.
+SILENT_RANKS = pa.schema(
+    [
+        ("project", pa.string()),
+        ("run_id", pa.string()),
+        ("attempt", pa.int64()),
+        ("world_size", pa.int64()),
+        ("never_heard_of", pa.string()),
+        ("lost_contact", pa.string()),
+    ]
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
@@ -85,6 +109,8 @@ class Accounting:
     #: When signs of life were held against the clock.
     as_of: datetime
     notes: tuple[str, ...] = ()
+    #: The runs with ranks that never reported or do not report any more.
+    silent_ranks: tuple[SilentRanks, ...] = ()
     #: Why spools could not be read, one line each: what they hold, and of whom, is in no account.
     unreadable: tuple[str, ...] = ()
 
@@ -111,6 +137,10 @@ class Accounting:
         """Return the findings: one row a stretch, with the schema `FINDINGS`."""
         return findings_table(self.findings)
 
+    def silent_ranks_to_arrow(self) -> pa.Table:
+        """Return the silent ranks: one row a run, with the schema `SILENT_RANKS`."""
+        return silent_ranks_table(self.silent_ranks)
+
     def to_pandas(self) -> pd.DataFrame:
         """Return the accounts as a data frame."""
         frame: pd.DataFrame = self.to_arrow().to_pandas()
@@ -125,10 +155,15 @@ def total(accounts: Sequence[ProducerAccount]) -> Totals:
     return Totals(producers=len(accounts), ends_unknown=unknown, **sums)
 
 
-def worst(accounts: Sequence[ProducerAccount]) -> Verdict:
-    """Return the verdict of the whole: the first of `Verdict` that any account has."""
+def worst(accounts: Sequence[ProducerAccount], silent: Sequence[SilentRanks] = ()) -> Verdict:
+    """Return the verdict of the whole: the first of `Verdict` that any account has.
+
+    A rank that was never heard of has an end that is not known, and a beginning too.
+    """
     order = list(Verdict)
-    return reduce(lambda a, b: min(a, b, key=order.index), (account.verdict for account in accounts), Verdict.COMPLETE)
+    verdicts = [account.verdict for account in accounts]
+    verdicts += [Verdict.END_UNKNOWN for run in silent if run.never_heard_of]
+    return reduce(lambda a, b: min(a, b, key=order.index), verdicts, Verdict.COMPLETE)
 
 
 def accounts_table(accounts: Sequence[ProducerAccount]) -> pa.Table:
@@ -139,6 +174,16 @@ def accounts_table(accounts: Sequence[ProducerAccount]) -> pa.Table:
 def findings_table(findings: Sequence[Finding]) -> pa.Table:
     """Return findings as a table with the schema `FINDINGS`."""
     return _table(findings, FINDINGS)
+
+
+def silent_ranks_table(runs: Sequence[SilentRanks]) -> pa.Table:
+    """Return silent ranks as a table with the schema `SILENT_RANKS`."""
+    shown = {"never_heard_of", "lost_contact"}
+    rows = [
+        {n: ranks_in_words(getattr(run, n)) if n in shown else getattr(run, n) for n in SILENT_RANKS.names}
+        for run in runs
+    ]
+    return pa.Table.from_pylist(rows, schema=SILENT_RANKS)
 
 
 def _table(rows: Sequence[object], schema: pa.Schema) -> pa.Table:

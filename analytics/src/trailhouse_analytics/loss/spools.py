@@ -36,6 +36,8 @@ class Heartbeat:
     dropped: int
     #: Whether it said that nothing comes after it.
     finished: bool = False
+    #: Which rank of which attempt of which run it spoke for; empty outside of runs, and where nobody asks.
+    place: tuple[str, int, int] = ("", 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,8 @@ def _heartbeats(spool: Spool) -> Iterable[Heartbeat]:
             said = _decoded(event.value)
             if said is not None and said["subject_producer_id"] == spool.producer_id:
                 finished = said["phase"] == "finished"
-                yield Heartbeat(event.sequence, said["events_emitted"], said["events_dropped"], finished)
+                place = (said["run_id"], said["attempt"], said["rank"])
+                yield Heartbeat(event.sequence, said["events_emitted"], said["events_dropped"], finished, place)
         after = events[-1].sequence
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trailhouse_analytics.queries import ask
+from trailhouse_analytics.ranks import ranks_in_words, silent_ranks
 from trailhouse_analytics.runs.attributes import tags_of
 from trailhouse_analytics.runs.lookup import find_run
 from trailhouse_analytics.runs.standing import DEFAULT_GRACE, overview
@@ -97,10 +98,17 @@ def show_run(
     started = ask(client, "runs_started", **of_run).to_pylist()
     summaries = ask(client, "runs_summaries", project=found.project, names=[], **of_run)
     models = ask(client, "runs_models", **of_run)
+    silent = silent_ranks(client, now=as_of, grace=grace, project=found.project, run_id=found.run_id)
+    ranks = {
+        "ranks_never_heard_of": ranks_in_words(silent[0].never_heard_of) if silent else "",
+        "ranks_lost_contact": ranks_in_words(silent[0].lost_contact) if silent else "",
+    }
     grace_ms = round(grace.total_seconds() * 1000)
     return RunDetails(
         run_id=found.run_id,
-        facts=_facts(stands, started[0] if started else {}, tags_of(client, [found.run_id], as_of)[found.run_id]),
+        facts=_facts(
+            stands | ranks, started[0] if started else {}, tags_of(client, [found.run_id], as_of)[found.run_id]
+        ),
         parameters=ask(client, "runs_parameters", project=found.project, names=[], **of_run).select(["name", "value"]),
         metrics=_metrics(summaries),
         datasets=ask(client, "runs_datasets", **of_run).drop_columns(["project", "run_id"]),
@@ -117,6 +125,7 @@ def _facts(stands: Mapping[str, Any], started: Mapping[str, Any], tags: list[str
     facts = {
         **{name: stands[name] for name in ("run_id", "name", "project", "group", "kind", "status")},
         **{name: stands[name] for name in ("started_at", "ended_at", "duration_seconds", "attempts", "world_size")},
+        **{name: stands[name] for name in ("ranks_never_heard_of", "ranks_lost_contact")},
         **{name: stands[name] for name in ("error_type", "error_message", "parent_run_id", "principal", "host")},
         **{
             name: started[name]

@@ -102,7 +102,7 @@ def _spools(warehouse: str | None) -> tuple[Path, ...]:
 
 
 def _report(accounting: Accounting, *, show_all: bool, whole: bool) -> Report:
-    from trailhouse_analytics.loss import Verdict, accounts_table, findings_table  # noqa: PLC0415
+    from trailhouse_analytics.loss import Verdict, accounts_table, findings_table, silent_ranks_table  # noqa: PLC0415
 
     totals = accounting.totals
     accounts, findings, notes = accounting.accounts, accounting.findings, list(accounting.notes)
@@ -118,6 +118,10 @@ def _report(accounting: Accounting, *, show_all: bool, whole: bool) -> Report:
     if not whole and not show_all and len(findings) > _SHOWN:
         notes.append(f"{_counted(len(findings) - _SHOWN, 'more stretch', 'es')} with '--all'")
         findings = findings[:_SHOWN]
+    silent = accounting.silent_ranks
+    if not whole and not show_all and len(silent) > _SHOWN:
+        notes.append(f"{_counted(len(silent) - _SHOWN, 'more run')} with silent ranks with '--all'")
+        silent = silent[:_SHOWN]
     if totals.ends_unknown:
         notes.append(
             f"{_counted(totals.ends_unknown, 'producer')} never said their end: what each formed in its last flush "
@@ -152,6 +156,19 @@ def _report(accounting: Accounting, *, show_all: bool, whole: bool) -> Report:
                 name="findings",
                 title="Sequences that are not simply there",
                 table=findings_table(findings),
+                empty="none",
+            ),
+            Section(
+                name="silent_ranks",
+                title="Ranks that never reported, or do not report any more",
+                table=silent_ranks_table(silent),
+                columns=(
+                    Column("run_id", "run", show=_shortened),
+                    Column("attempt", "attempt"),
+                    Column("world_size", "of ranks"),
+                    Column("never_heard_of", "never heard of"),
+                    Column("lost_contact", "lost contact"),
+                ),
                 empty="none",
             ),
         ),
