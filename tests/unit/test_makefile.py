@@ -95,7 +95,7 @@ def _program(path: Path, script: str) -> None:
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 
-@pytest.mark.parametrize("target", ["demo", "demo-kafka", "test", "lint", "soak", "bench", "kafka"])
+@pytest.mark.parametrize("target", ["demo", "demo-kafka", "test", "lint", "soak", "bench", "kafka", "torch"])
 def test_a_missing_python_is_said_in_one_line(target: str, clone: Path) -> None:
     """With the way out, whatever the target."""
     _program(clone / "bin" / "python3", "exit 1")
