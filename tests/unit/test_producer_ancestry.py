@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from trailhouse.ancestry import find_launcher
@@ -41,7 +42,8 @@ def test_a_launcher_is_named_by_more_than_its_process_id() -> None:
     """Process ids come back, and containers on one machine number their processes alike."""
     boot, namespace, process_id, began = find_launcher("A_VARIABLE_THAT_NOBODY_HAS").split("|")
     assert (len(boot), namespace.startswith("pid:["), process_id) == (36, True, str(os.getppid()))
-    assert int(began) > 0
+    parent = psutil.Process(os.getppid())
+    assert int(began) / os.sysconf("SC_CLK_TCK") == pytest.approx(parent.create_time() - psutil.boot_time(), abs=1)
 
 
 def test_where_there_is_no_such_process_it_is_not_known() -> None:
