@@ -70,8 +70,8 @@ $(INSTALLED): requirements-dev.txt constraints.txt $(MEMBERS:%=%/pyproject.toml)
 $(TORCH): schemas/pyproject.toml producer/pyproject.toml | $(BIN)/uv
 	@echo "Installing PyTorch and the producer into .venv-torch"
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-torch
-	@VIRTUAL_ENV=.venv-torch $(BIN)/uv pip install --python .venv-torch/bin/python 'torch>=2.6' \
-		-e ./schemas -e ./producer -c constraints.txt
+	@VIRTUAL_ENV=.venv-torch $(BIN)/uv pip install --compile-bytecode --python .venv-torch/bin/python \
+		'torch>=2.6' -e ./schemas -e ./producer -c constraints.txt
 	@touch $@
 
 $(BIN)/uv: | $(BIN)/python
