@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
 import textwrap
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastavro import schemaless_reader
@@ -18,11 +20,12 @@ from trailhouse_schemas.versions import by_fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 __all__ = [
     "Spooled",
+    "accounted",
     "clean_environment",
+    "command",
     "decode",
     "producers",
     "read_spools",
@@ -124,3 +127,26 @@ def trailhouse(spool: Path, *arguments: str) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def command(spool: Path, *arguments: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run the command `trailhouse` with these arguments, whose spools are in `spool`; its exit code is for the caller."""
+    return subprocess.run(
+        [Path(sys.executable).with_name("trailhouse"), *map(str, arguments)],
+        env=clean_environment(spool, {"TRAILHOUSE_CONFIG": os.devnull}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
+    )
+
+
+def accounted(spool: Path, *options: object) -> tuple[int, dict[str, Any]]:
+    """Collect the spools into a warehouse beside them, and return the exit code and the report of `trailhouse verify`."""
+    collected = command(spool, "collect", "--until-idle")
+    assert collected.returncode == 0, collected.stderr
+    done = command(spool, "verify", "--format", "json", *options)
+    assert done.returncode in {0, 1}, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    return done.returncode, report

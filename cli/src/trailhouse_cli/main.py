@@ -29,7 +29,7 @@ COMMANDS: Final = {
     "collect": "Land events from Kafka or spools in the warehouse, each exactly once.",
     "dead-letters": "List, show, replay and drop messages that could not be landed.",
     "forward": "Publish spools to Kafka, also those that dead processes left.",
-    "spool": "Show what is in the spools of this machine.",
+    "spool": "Show, check and publish what is in the spools of this machine.",
     "runs": "List, show and compare runs; plot their metrics.",
     "cost": "What was allocated, used and idle, and what it cost.",
     "price": "Set and list prices of resources.",

@@ -22,6 +22,7 @@ from trailhouse.partitions import partition_of
 from trailhouse.publisher import Message
 from trailhouse_schemas import wire
 from trailhouse_schemas.catalogue import NAMESPACE
+from trailhouse_schemas.deaths import remember_end
 from trailhouse_schemas.errors import RegistryUnavailableError, UnknownSchemaError
 from trailhouse_schemas.versions import by_fingerprint
 
@@ -65,6 +66,8 @@ class Forwarder:
                 window = spool.read(after=after, limit_events=self._window_events)
                 done = {event_type: spool.done_through(event_type) for event_type in {e.event_type for e in window}}
                 planned = {plan.event_type for plan in spool.plans()}
+                if window:
+                    remember_end(spool, window[-1].sequence)
             if not window:
                 break
             for name in planned:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from trailhouse.forking import never_destroy, unforked
 from trailhouse.forwarder import Forwarder
-from trailhouse.once import warn_once
+from trailhouse.once import inform, warn_once
 from trailhouse.publisher import publisher_of
+from trailhouse_schemas.deaths import tell_death
 from trailhouse_schemas.errors import SpoolError
 from trailhouse_schemas.spool import Spool, spool_files
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from trailhouse_schemas.registry import Registry
     from trailhouse_schemas.settings import Settings
 
-__all__ = ["ForwarderThread", "forward_all", "registry_of"]
+__all__ = ["ForwarderThread", "forward_all", "forward_paths", "registry_of"]
 
 _IDLE_SECONDS: Final = 0.1
 #: Between tries while the spool itself cannot be read or written.
@@ -103,10 +104,7 @@ def forward_all(
     should_stop: Callable[[], bool],
     on_forwarded: Callable[[Path, int], None],
 ) -> int:
-    """Forward every spool in `directories` that nobody else holds, once; return how many events are left in them all.
-
-    Finished spools are removed. A spool or a directory that cannot be read is named once and left alone.
-    """
+    """Forward every spool in `directories` as `forward_paths` does; a directory that cannot be read is named once."""
     left = 0
     for directory in directories:
         try:
@@ -114,26 +112,53 @@ def forward_all(
         except (SpoolError, OSError) as error:
             warn_once(str(error))
             continue
-        for path in paths:
-            if should_stop():
-                break
-            try:
-                left += _forward_one(path, forwarder, should_stop, on_forwarded)
-            except SpoolError as error:
-                if path.exists():
-                    warn_once(str(error))
-            except (OSError, ValueError, KeyError) as error:  # of a lock, of what is no producer's id
-                warn_once(f"Spool {path} cannot be forwarded ({error}); move it away to go on without it")
+        left += forward_paths(paths, forwarder, should_stop=should_stop, on_forwarded=on_forwarded)
+    return left
+
+
+def forward_paths(
+    paths: Iterable[Path],
+    forwarder: Forwarder,
+    *,
+    should_stop: Callable[[], bool],
+    on_forwarded: Callable[[Path, int], None],
+) -> int:
+    """Forward each of these spools that nobody else holds, once; return how many events are left in them all.
+
+    Of a spool whose process died it is said that it was found dead, once, by an event of its own, which is forwarded
+    too. Finished spools are removed. A spool that cannot be read is named once and left alone.
+    """
+    left = 0
+    due = list(paths)
+    for path in due:  # which grows by what is said of the dead
+        if should_stop():
+            break
+        try:
+            left += _forward_one(path, forwarder, should_stop, on_forwarded, on_death=due.append)
+        except SpoolError as error:
+            if path.exists():
+                warn_once(str(error))
+        except (OSError, ValueError, KeyError) as error:  # of a lock, of what is no producer's id
+            warn_once(f"Spool {path} cannot be forwarded ({error}); move it away to go on without it")
     return left
 
 
 def _forward_one(
-    path: Path, forwarder: Forwarder, should_stop: Callable[[], bool], on_forwarded: Callable[[Path, int], None]
+    path: Path,
+    forwarder: Forwarder,
+    should_stop: Callable[[], bool],
+    on_forwarded: Callable[[Path, int], None],
+    *,
+    on_death: Callable[[Path], None],
 ) -> int:
     spool = Spool.open(path)
     try:
         if not spool.drainer_lock.acquire():
             return spool.backlog()
+        said_in = tell_death(spool)
+        if said_in is not None:
+            inform(f"the process of spool {path} was found dead; {spool.backlog():,} events are taken up")
+            on_death(said_in)
         sent = forwarder.forward(spool, should_stop)
         if sent:
             on_forwarded(path, sent)

@@ -289,6 +289,18 @@ class Spool:
         """Whether events stay in the spool after they are done."""
         return bool(self._meta["retained"] == "1")
 
+    @property
+    def end(self) -> str:
+        """What is known of the end of its producer: finished, found dead, or empty; see `trailhouse_schemas.deaths`."""
+        with self._reading() as connection:
+            row = connection.execute("SELECT value FROM meta WHERE name = 'end'").fetchone()
+        return "" if row is None else str(row[0])
+
+    def set_end(self, end: str) -> None:
+        """Note how its producer ended: what says so may have left the spool."""
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES ('end', ?)", (end,))
+
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         try:

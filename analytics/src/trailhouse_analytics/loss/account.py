@@ -77,7 +77,8 @@ class Seen:
     dropped: int = 0
     points_dropped: int = 0
     finished: bool = False
-    found_dead: bool = False
+    #: When somebody took up its spool and found that its process was gone; None where nobody did.
+    found_dead_at: datetime | None = None
     last_heard_at: datetime | None = None
     next_due_at: datetime | None = None
     flush_interval_seconds: float = 0.0
@@ -135,6 +136,8 @@ class ProducerAccount:
     #: What is not in the account where the end is not known, in seconds; None where it is known.
     unknown_seconds: float | None
     last_heard_at: datetime | None
+    #: When its process was found dead; None where it said its end itself, or nobody looked.
+    found_dead_at: datetime | None
     reason: str
     findings: tuple[Finding, ...] = field(default=(), repr=False)
 
@@ -175,6 +178,7 @@ def settle(
         doubled=doubled,
         waiting=size(in_spool),
         end=known_end,
+        found_dead_at=seen.found_dead_at,
         unknown_seconds=unknown_seconds,
         unreadable=spool.unreadable if spool else "",
     )
@@ -203,6 +207,7 @@ def settle(
         points_dropped=seen.points_dropped,
         unknown_seconds=unknown_seconds,
         last_heard_at=seen.last_heard_at if seen.has_heartbeat else None,
+        found_dead_at=seen.found_dead_at if known_end is End.FOUND_DEAD else None,
         reason=reason,
         findings=tuple(findings),
     )
@@ -216,7 +221,7 @@ def _end(seen: Seen, spool: SpoolContent | None, now: datetime, grace: timedelta
         return End.FINISHED
     if spool is not None and spool.retained:
         return End.RETAINED
-    if seen.found_dead:
+    if seen.found_dead_at is not None:
         return End.FOUND_DEAD
     if spool is not None and spool.heartbeats:
         return End.RUNNING  # its latest sign of life is on its way; when it is overdue is judged where it has landed
@@ -228,7 +233,14 @@ def _end(seen: Seen, spool: SpoolContent | None, now: datetime, grace: timedelta
 
 
 def _verdict(  # noqa: PLR0911 - one a case
-    *, lost: int, doubled: int, waiting: int, end: End, unknown_seconds: float | None, unreadable: str
+    *,
+    lost: int,
+    doubled: int,
+    waiting: int,
+    end: End,
+    found_dead_at: datetime | None,
+    unknown_seconds: float | None,
+    unreadable: str,
 ) -> tuple[Verdict, str]:
     if lost:
         return Verdict.LOST, f"{lost:,} lost" + (f", {doubled:,} doubled" if doubled else "")
@@ -237,7 +249,8 @@ def _verdict(  # noqa: PLR0911 - one a case
     if unreadable:
         return Verdict.END_UNKNOWN, unreadable
     if end is End.FOUND_DEAD or (unknown_seconds is not None and not waiting):
-        return Verdict.END_UNKNOWN, f"{end.value}: end unknown, at most one flush interval ({unknown_seconds:g} s)"
+        at = f" at {found_dead_at:%Y-%m-%d %H:%M:%S} UTC" if end is End.FOUND_DEAD and found_dead_at else ""
+        return Verdict.END_UNKNOWN, f"{end.value}{at}: end unknown, at most one flush interval ({unknown_seconds:g} s)"
     if waiting:
         return Verdict.UNDER_WAY, f"{waiting:,} still in the spool"
     if end is End.RUNNING:

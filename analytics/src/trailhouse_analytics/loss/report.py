@@ -52,6 +52,7 @@ PRODUCERS = pa.schema(
         ("points_dropped", pa.int64()),
         ("unknown_seconds", pa.float64()),
         ("last_heard_at", pa.timestamp("us", tz="UTC")),
+        ("found_dead_at", pa.timestamp("us", tz="UTC")),
         ("reason", pa.string()),
     ]
 )

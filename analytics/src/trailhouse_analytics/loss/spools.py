@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from trailhouse_analytics.loss.ranges import Ranges
 
-__all__ = ["Heartbeat", "Refusal", "SpoolContent", "read_spools"]
+__all__ = ["Heartbeat", "Refusal", "SpoolContent", "content_of", "read_spools"]
 
 _HEARTBEAT = "heartbeat_sent"
 
@@ -74,7 +74,7 @@ def read_spools(directories: Iterable[Path]) -> list[SpoolContent]:
     for path in dict.fromkeys(path for directory in directories for path in spool_files(directory)):
         try:
             with Spool.open(path) as spool:
-                found.append(_content(spool))
+                found.append(content_of(spool))
         except SpoolError as error:
             if not path.exists():
                 continue  # drained and removed since it was listed: all of it is in the warehouse or on its way
@@ -83,7 +83,8 @@ def read_spools(directories: Iterable[Path]) -> list[SpoolContent]:
     return found
 
 
-def _content(spool: Spool) -> SpoolContent:
+def content_of(spool: Spool) -> SpoolContent:
+    """Return what is in one spool; raises `SpoolError`."""
     waiting = spool.undone_ranges()
     refused = spool.refused()
     highest = max(-1 if (last := spool.last_sequence()) is None else last, *(r.sequence for r in refused), -1)

@@ -54,7 +54,7 @@ WITH
             maxIf(events_dropped, own) AS dropped,
             maxIf(points_dropped, own) AS points_dropped,
             max(own AND phase = 'finished') AS finished,
-            max(phase = 'found_dead') AS found_dead,
+            minOrNullIf(occurred_at, phase = 'found_dead') AS found_dead_at,
             maxIf(occurred_at, own) AS last_heard_at,
             argMaxIf(next_due_at, sequence, own) AS next_due_at,
             argMaxIf(flush_interval_seconds, sequence, own) AS flush_interval_seconds
@@ -80,7 +80,7 @@ SELECT
     said.dropped AS dropped,
     said.points_dropped AS points_dropped,
     toBool(said.finished) AS finished,
-    toBool(said.found_dead) AS found_dead,
+    said.found_dead_at AS found_dead_at,
     said.last_heard_at AS last_heard_at,
     said.next_due_at AS next_due_at,
     said.flush_interval_seconds AS flush_interval_seconds

@@ -132,6 +132,7 @@ def _report(accounting: Accounting, *, show_all: bool, whole: bool) -> Report:
         for name in ("emitted", "landed", "dead_letters", "waiting", "refused", "dropped", "lost", "doubled")
         if name in _ALWAYS or getattr(totals, name)
     ]
+    found_dead = any(account.found_dead_at is not None for account in accounts)
     return Report(
         title=f"{totals.lost:,} lost, {totals.doubled:,} doubled of {_counted(totals.emitted, 'event')} "
         f"of {_counted(totals.producers, 'producer')}",
@@ -147,6 +148,7 @@ def _report(accounting: Accounting, *, show_all: bool, whole: bool) -> Report:
                     Column("rank", "rank"),
                     *(Column(name, name.replace("_", " ")) for name in numbers),
                     Column("end", "end"),
+                    *([Column("found_dead_at", "found dead (UTC)")] if found_dead else []),
                     Column("verdict", "verdict"),
                 ),
                 totals={"producer_id": "all", **{name: getattr(totals, name) for name in numbers}},

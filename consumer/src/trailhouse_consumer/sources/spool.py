@@ -25,6 +25,7 @@ import structlog
 from trailhouse_consumer.errors import PartitionLostError, SourceUnavailableError
 from trailhouse_consumer.sources import Gap, Limits, Messages, Partition, Plan, Whole
 from trailhouse_schemas.catalogue import CATALOGUE
+from trailhouse_schemas.deaths import remember_end, tell_death
 from trailhouse_schemas.errors import SpoolError
 from trailhouse_schemas.spool import Spool, SpooledEvent, SpoolPlan, spool_files
 
@@ -153,6 +154,7 @@ class SpoolSource:
         """
         path, name, opened = self._place(partition)
         with self._losing(path):
+            remember_end(opened.spool, plan.last)
             opened.spool.set_done(name, plan.last)
             opened.types[name] = None
             if not self._is_left(path, opened, name):
@@ -262,6 +264,8 @@ class SpoolSource:
                 self._complain(path, f"Spool {path} is drained by another process; it is left to that one")
                 return False
             self._open[path] = _Open(spool, _owner(path), _identity(spool))
+            if tell_death(spool) is not None:
+                self._log.info("process found dead", spool=str(path))
         finally:
             if path not in self._open:
                 spool.close()
