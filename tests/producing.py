@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,7 +131,7 @@ def trailhouse(spool: Path, *arguments: str) -> str:
 
 
 def command(spool: Path, *arguments: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    """Run the command `trailhouse` with these arguments, whose spools are in `spool`; its exit code is for the caller."""
+    """Run the command `trailhouse` with these arguments on the spools in `spool`; the exit code is for the caller."""
     return subprocess.run(
         [Path(sys.executable).with_name("trailhouse"), *map(str, arguments)],
         env=clean_environment(spool, {"TRAILHOUSE_CONFIG": os.devnull}),
@@ -142,11 +143,18 @@ def command(spool: Path, *arguments: object, timeout: float = 120) -> subprocess
     )
 
 
-def accounted(spool: Path, *options: object) -> tuple[int, dict[str, Any]]:
-    """Collect the spools into a warehouse beside them, and return the exit code and the report of `trailhouse verify`."""
-    collected = command(spool, "collect", "--until-idle")
+def accounted(spool: Path, warehouse: object = "", *, kafka: str = "") -> dict[str, Any]:
+    """Collect what is there and return the report of `trailhouse verify`, after it was held against its exit code.
+
+    Without a warehouse there is one beside the spools; with Kafka it is collected from there.
+    """
+    where = ["--warehouse", warehouse] if warehouse else []
+    source = ["--kafka", kafka, "--group", uuid.uuid4().hex] if kafka else []
+    collected = command(spool, "collect", "--until-idle", *where, *source)
     assert collected.returncode == 0, collected.stderr
-    done = command(spool, "verify", "--format", "json", *options)
+    done = command(spool, "verify", "--format", "json", *where)
     assert done.returncode in {0, 1}, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
-    return done.returncode, report
+    unsound = [row for row in report["sections"]["producers"] if row["lost"] or row["doubled"]]
+    assert bool(unsound) == bool(done.returncode)
+    return report

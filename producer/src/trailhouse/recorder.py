@@ -257,6 +257,10 @@ class Recorder:
         if not self._pending or time.monotonic() < self._try_again_at:
             return
         try:
+            if self._spool is not None and not self._spool.path.exists():
+                self._spool.close()
+                self._spool = None
+                warn_once(f"the spool in {self.directory} was removed, with what was in it; a new one is begun")
             if self._spool is None:
                 self._spool = self._open()
             self._spool.append(self._pending)
