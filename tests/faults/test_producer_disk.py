@@ -1,7 +1,8 @@
 """A disk that is full, cannot be written to, or loses the spool's directory: training goes on, and all of it is told.
 
-The disk is a file system of a few megabytes in a namespace of its own, which takes no rights where the system lets users
-make such; elsewhere these tests are skipped, and those with a limit of a file's size (test_producer_kills) are left.
+The disk is a file system of a few megabytes in a namespace of its own, which takes no rights where the system lets
+users make such; elsewhere these tests are skipped, and the one with a limit of a file's size (test_producer_kills) is
+left.
 """
 
 from __future__ import annotations

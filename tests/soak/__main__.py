@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from soak import producers
 from soak.broken import WAYS
 from soak.chaos import SoakError, soak
 from soak.outcome import How
@@ -33,6 +34,9 @@ def say(text: str) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run a soak."""
     parser = argparse.ArgumentParser(prog="make soak", description="Kill everything at random; count every event.")
+    parser.add_argument(
+        "--producers", action="store_true", help="kill the ranks of a job instead; see --producers --help"
+    )
     parser.add_argument("--kills", type=int, default=200, help="ends of processes [200]")
     parser.add_argument("--minutes", type=float, default=0.0, help="longest that kills go on [until there were enough]")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1 << 31), help="of all chances [random]")
@@ -69,4 +73,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    given = sys.argv[1:]
+    sys.exit(
+        producers.main([each for each in given if each != "--producers"]) if "--producers" in given else main(given)
+    )

@@ -155,18 +155,23 @@ def _forward_one(
     try:
         if not spool.drainer_lock.acquire():
             return spool.backlog()
-        said_in = tell_death(spool)
-        if said_in is not None:
-            inform(f"the process of spool {path} was found dead; {spool.backlog():,} events are taken up")
-            on_death(said_in)
+        _tell_death(spool, on_death)
         sent = forwarder.forward(spool, should_stop)
         if sent:
             on_forwarded(path, sent)
         left = spool.backlog()
+        _tell_death(spool, on_death)  # it may have died meanwhile, and an empty spool is removed
         spool.remove_if_finished()
         return left
     finally:
         spool.close()
+
+
+def _tell_death(spool: Spool, on_death: Callable[[Path], None]) -> None:
+    said_in = tell_death(spool)
+    if said_in is not None:
+        inform(f"the process of spool {spool.path} was found dead; {spool.backlog():,} events are left in it")
+        on_death(said_in)
 
 
 def _left(path: Path) -> int:
