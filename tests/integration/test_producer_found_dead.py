@@ -11,10 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import uuid_utils
 
+from collected import heartbeat
 from messages import consume
 from producing import accounted, command, decode, read_spools, run_script, start_script
-from trailhouse_schemas.spool import Spool, spool_files
+from trailhouse.forwarder import Forwarder
+from trailhouse.forwarding import forward_paths
+from trailhouse.publisher import Publisher
+from trailhouse_schemas.settings import Settings
+from trailhouse_schemas.spool import Spool, SpooledEvent, spool_files
 
 if TYPE_CHECKING:
     from servers.topics import Topics
@@ -136,3 +142,27 @@ def test_a_spool_that_stays_for_what_was_refused_says_its_death_no_second_time(
         assert command(spool, "forward", "--kafka", kafka.bootstrap_servers, "--once").returncode == 0
     assert deaths(consume(kafka, NAMES)) == Counter([dead])
     assert len(spool_files(spool)) == 2
+
+
+@pytest.mark.kafka
+def test_a_process_that_dies_while_its_spool_is_emptied_is_found_dead(
+    kafka: KafkaServer, topics: Topics, tmp_path: Path
+) -> None:
+    """It lived when its spool was taken up, and the spool is empty and removed before anybody looks again."""
+    topics.create_catalogue(NAMES)
+    me = str(uuid_utils.uuid7())
+    writer = Spool.create(tmp_path, me)
+    writer.append([SpooledEvent(0, "heartbeat_sent", me, 1, heartbeat(me, 0, phase="started"))])
+    asked = 0
+
+    def dies_soon() -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            writer.close()
+        return False
+
+    forwarder = Forwarder(Publisher(Settings(kafka=kafka.bootstrap_servers)))
+    left = forward_paths([writer.path], forwarder, should_stop=dies_soon, on_forwarded=lambda _path, _count: None)
+    assert (left, spool_files(tmp_path)) == (0, [])
+    assert deaths(consume(kafka, NAMES)) == Counter([me])
