@@ -8,10 +8,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import Consumer, TopicPartition
-
+from messages import consume
 from producing import decode, read_spools, start_script
-from trailhouse_schemas.catalogue import by_name
 from trailhouse_schemas.spool import spool_files
 
 if TYPE_CHECKING:
@@ -36,27 +34,6 @@ TRAIN = """
         run.finish(timeout=%s)
     print("trained", flush=True)
 """
-
-
-def consume(kafka: KafkaServer) -> list[Any]:
-    """Return all messages of the run's topics."""
-    consumer = Consumer({"bootstrap.servers": kafka.bootstrap_servers, "group.id": "unused", "log_level": 0})
-    found: list[Any] = []
-    try:
-        expected, begins = 0, []
-        for topic in (by_name(name).topic for name in NAMES):
-            for partition in consumer.list_topics(topic, timeout=10).topics[topic].partitions:
-                low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
-                expected += high - low
-                begins.append(TopicPartition(topic, partition, low))
-        consumer.assign(begins)
-        until = time.monotonic() + 30
-        while len(found) < expected:
-            found += [m for m in consumer.consume(1_000, timeout=0.2) if m.error() is None]
-            assert time.monotonic() < until, "the messages do not come"
-    finally:
-        consumer.close()
-    return found
 
 
 def start(spool: Path, kafka: KafkaServer, timeout: float) -> subprocess.Popen[str]:
@@ -107,7 +84,7 @@ def test_a_broker_that_is_away_for_a_while_costs_nothing(kafka: KafkaServer, top
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert err.count("cannot take events now") <= 1
-    check_all_is_there(consume(kafka))
+    check_all_is_there(consume(kafka, NAMES))
     assert spool_files(tmp_path) == []
     assert max(slowest) < 1
 
@@ -141,5 +118,5 @@ def test_a_broker_that_stays_away_delays_the_end_by_the_time_out_at_most(
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    check_all_is_there(consume(kafka))
+    check_all_is_there(consume(kafka, NAMES))
     assert spool_files(tmp_path) == []

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 
+from messages import consume
 from producing import decode, read_spools, run_script, start_script
 from trailhouse.forwarder import Forwarder
 from trailhouse.once import forget_warnings
@@ -38,35 +38,6 @@ QUICK = {"TRAILHOUSE_SAMPLE_INTERVAL_SECONDS": "0"}
 @pytest.fixture(autouse=True)
 def _fresh_warnings() -> None:
     forget_warnings()
-
-
-def consume(kafka: KafkaServer, names: tuple[str, ...] = NAMES) -> list[Any]:
-    """Return all messages of these event types' topics, each partition in order."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": kafka.bootstrap_servers,
-            "group.id": "unused",
-            "enable.auto.commit": False,
-            "log_level": 0,
-        }
-    )
-    found: list[Any] = []
-    try:
-        expected, begins = 0, []
-        for topic in (by_name(name).topic for name in names):
-            for partition in consumer.list_topics(topic, timeout=10).topics[topic].partitions:
-                low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
-                expected += high - low
-                if high > low:
-                    begins.append(TopicPartition(topic, partition, low))
-        consumer.assign(begins)
-        until = time.monotonic() + 20
-        while len(found) < expected:
-            found += [m for m in consumer.consume(1_000, timeout=0.2) if m.error() is None]
-            assert time.monotonic() < until, "the messages do not come"
-    finally:
-        consumer.close()
-    return found
 
 
 def identities(messages: list[Any]) -> list[int]:
@@ -122,7 +93,7 @@ def test_a_run_with_a_broker_leaves_nothing_behind(kafka: KafkaServer, topics: T
     """
     done = run_script(script, tmp_path, QUICK | {"TRAILHOUSE_KAFKA": kafka.bootstrap_servers})
     assert (done.returncode, done.stderr) == (0, "")
-    messages = consume(kafka)
+    messages = consume(kafka, NAMES)
     events = sorted((decode(m.value()) for m in messages), key=lambda e: e["sequence"])
     assert [e["sequence"] for e in events] == list(range(len(events)))
     assert (events[-1]["phase"], events[-1]["events_emitted"]) == ("finished", len(events))
@@ -155,7 +126,7 @@ def test_forked_children_publish_for_themselves(kafka: KafkaServer, topics: Topi
     """
     done = run_script(script, tmp_path, QUICK | {"TRAILHOUSE_KAFKA": kafka.bootstrap_servers})
     assert (done.returncode, done.stderr) == (0, "")
-    points = [p for m in consume(kafka) for p in decode(m.value()).get("points", [])]
+    points = [p for m in consume(kafka, NAMES) for p in decode(m.value()).get("points", [])]
     assert sorted((p["name"], p["value"]) for p in points) == [
         *(("child", float(n)) for n in range(3)),
         ("parent", 0.0),
@@ -209,7 +180,7 @@ def test_the_spool_of_a_killed_process_is_published_and_removed(
     done = forward(kafka, tmp_path, "--until-empty", "--timeout", "60")
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{len(waiting)} events of {waiting[0].producer_id}.spool published" in done.stdout
-    assert sorted(identities(consume(kafka))) == [e.sequence for e in waiting]
+    assert sorted(identities(consume(kafka, NAMES))) == [e.sequence for e in waiting]
     assert spool_files(tmp_path) == []
 
 

@@ -153,7 +153,7 @@ def test_fork_waits_for_the_work_of_the_threads_and_the_child_does_not(tmp_path:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_workers_of_multiprocessing_finish_what_they_log(tmp_path: Path, method: str) -> None:
     """Such workers end without the hooks of an ordinary exit."""
     script = f"""

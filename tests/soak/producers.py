@@ -59,8 +59,11 @@ class How:
     rest_seconds: float = 1.5
     #: How long the broker is away at the start, in the middle and at the end; 0: no broker, spools are collected.
     away_seconds: float = 0.0
+    away_at: tuple[str, ...] = ("start", "middle", "end")
     #: How long the broker is there in between.
     there_seconds: float = 5.0
+    #: How long the end of a rank may wait for the broker.
+    finish_seconds: float = 30.0
 
 
 @dataclass(slots=True)
@@ -92,22 +95,23 @@ def soak_producers(
     chance = random.Random(how.seed)  # noqa: S311 - moments, not secrets
     began = time.monotonic()
     outcome = Outcome(how)
-    through = {"TRAILHOUSE_KAFKA": kafka.bootstrap_servers} if kafka else {}
-    job = Job(uuid.uuid4().hex, how.ranks, how.steps_per_second, directory, through)
+    environment = {"TRAILHOUSE_FINISH_TIMEOUT_SECONDS": str(how.finish_seconds)}
+    environment |= {"TRAILHOUSE_KAFKA": kafka.bootstrap_servers} if kafka else {}
+    job = Job(uuid.uuid4().hex, how.ranks, how.steps_per_second, directory, environment)
     with ExitStack() as stack:
         stack.callback(job.close)
-        if kafka:
+        if kafka and how.away_at[0] == "start":
             kafka.stop()
         for rank in range(how.ranks):
             job.start(rank)
         service = _begin(job, "forward" if kafka else "collect", *([] if kafka else ["--warehouse", warehouse.url]))
         stack.callback(_end, service)
         if kafka:
-            for where in ("start", "middle", "end"):
+            for where in how.away_at:
                 say(f"{time.monotonic() - began:5.0f} s: the broker is away at the {where}")
                 if where != "start":
                     kafka.stop()
-                _strike(job, chance, how.kills // 3, how.away_seconds, how)
+                _strike(job, chance, how.kills // len(how.away_at), how.away_seconds, how)
                 if where == "end":
                     job.end(_END_SECONDS)
                 kafka.start()
@@ -115,7 +119,7 @@ def soak_producers(
                     _strike(job, chance, 0, how.there_seconds, how)
         else:
             _strike(job, chance, how.kills, 0.0, how, say)
-            job.end(_END_SECONDS)
+        job.end(_END_SECONDS)
         say(f"{time.monotonic() - began:5.0f} s: the job has ended")
     if kafka:
         _run(job, outcome, "forward", "--until-empty", "--timeout", "300")
