@@ -264,20 +264,16 @@ class SpoolSource:
                 self._complain(path, f"Spool {path} is drained by another process; it is left to that one")
                 return False
             self._open[path] = _Open(spool, _owner(path), _identity(spool))
-            self._tell_death(spool)
         finally:
             if path not in self._open:
                 spool.close()
         return True
 
-    def _tell_death(self, spool: Spool) -> None:
-        if tell_death(spool) is not None:
-            self._log.info("process found dead", spool=str(spool.path))
-
     def _leave(self, path: Path) -> None:
         opened = self._open.pop(path)
         try:
-            self._tell_death(opened.spool)  # it may have died since its spool was taken
+            if tell_death(opened.spool) is not None:
+                self._log.info("process found dead", spool=str(path))
             finished = opened.spool.remove_if_finished()
         except (SpoolError, OSError):
             finished = False
