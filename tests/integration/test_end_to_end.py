@@ -151,10 +151,11 @@ def test_a_killed_rank_loses_at_most_its_flush_interval_and_is_not_shown_as_runn
     with Spool.open(path) as spool:
         last = spool.last_sequence()
     trailhouse(env, "collect", "--until-idle")
-    (loss,) = json.loads(trailhouse(env, "verify", "--format", "json"))["sections"]["producers"]
+    accounts = json.loads(trailhouse(env, "verify", "--format", "json"))["sections"]["producers"]
+    (loss,) = (account for account in accounts if account["producer_id"] == producer_id)
     assert last is not None
     assert (loss["lost"], loss["doubled"], loss["landed"]) == (0, 0, last + 1)
-    assert loss["end"] != "finished"
+    assert loss["end"] == "found dead"
     code = (
         "from datetime import *; from trailhouse_schemas.settings import Settings;"
         "from trailhouse_schemas.warehouse import connect; from trailhouse_analytics.runs import list_runs;"

@@ -139,6 +139,7 @@ def test_the_service_ends_in_order_when_it_is_told_to(kafka: KafkaServer, topics
     """SIGTERM: what was acknowledged is noted, and the exit code is 0."""
     topics.create_catalogue(["parameters_logged"])
     with spool_with(tmp_path, [parameters(n) for n in range(10)]) as spool:
+        spool.set_end("finished")
         spool.drainer_lock.release()
         spool.writer_lock.release()
         process = subprocess.Popen(
@@ -178,9 +179,13 @@ def test_the_spool_of_a_killed_process_is_published_and_removed(
     process.communicate()
     waiting = read_spools(tmp_path)
     done = forward(kafka, tmp_path, "--until-empty", "--timeout", "60")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert f"{len(waiting)} events of {waiting[0].producer_id}.spool published" in done.stdout
-    assert sorted(identities(consume(kafka, NAMES))) == [e.sequence for e in waiting]
+    dead = waiting[0].producer_id
+    assert done.returncode == 0
+    (line,) = done.stderr.splitlines()
+    assert f"{dead}.spool was found dead" in line
+    assert f"{len(waiting)} events of {dead}.spool published" in done.stdout
+    its_own = [m for m in consume(kafka, NAMES) if decode(m.value())["producer_id"] == dead]
+    assert sorted(identities(its_own)) == [e.sequence for e in waiting]
     assert spool_files(tmp_path) == []
 
 
