@@ -41,7 +41,7 @@ lint: $(INSTALLED) ## check style, types and the arrows between the members
 	@echo "mypy" && $(BIN)/mypy $(wildcard $(SOURCES))
 	@echo "import-linter" && $(BIN)/lint-imports
 
-soak: $(INSTALLED) ## kill collectors, broker and warehouse at random, then count: make soak ARGS='--kills 200'
+soak: $(INSTALLED) ## kill collectors, broker and warehouse (or ranks: ARGS=--producers) at random, then count
 	@$(BIN)/python -m trailhouse_cli.servers fetch
 	@PYTHONPATH=tests $(BIN)/python -m soak $(ARGS)
 
