@@ -5,7 +5,9 @@ A server that cannot be had here skips the tests that ask for it, with the reaso
 
 from __future__ import annotations
 
+import contextlib
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -14,13 +16,15 @@ import structlog
 from servers.missing import cannot_have
 from servers.topics import Topics
 from servers.warehouses import HttpOverChdb, Warehouse, fresh
+from trailhouse.ring_reader import RingReader
+from trailhouse.rings import RingLocks, all_rings, remove_ring
 from trailhouse_cli.errors import ServerMissingError
 from trailhouse_cli.servers.discovery import find_clickhouse, find_kafka, find_registry
+from trailhouse_schemas.errors import SpoolError
 from trailhouse_schemas.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from trailhouse_cli.servers.clickhouse import ClickHouseServer
     from trailhouse_cli.servers.kafka import KafkaServer
@@ -64,8 +68,15 @@ def _logs_as_they_come() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-@pytest.fixture(scope="session")
-def settings(pytestconfig: pytest.Config) -> Settings:
+@pytest.fixture(scope="session", autouse=True)
+def _no_rings_are_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Remove the buffers of processes that tests have killed and nobody took up: they are in memory, and stay there."""
+    yield
+    for path in all_rings():
+        with contextlib.suppress(SpoolError):
+            if Path(RingReader.open(path).owner["spool"]).is_relative_to(tmp_path_factory.getbasetemp()):
+                remove_ring(path, RingLocks(path))
+pytestconfig: pytest.Config) -> Settings:
     """The settings that the tests were started with: where servers are."""
     return pytestconfig.stash[_SETTINGS]
 

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastavro import schemaless_reader
 
+from trailhouse.rings import ring_files
+from trailhouse.taking_up import take_up_rings
 from trailhouse_schemas import wire
 from trailhouse_schemas.spool import Spool, spool_files
 from trailhouse_schemas.versions import by_fingerprint
@@ -31,6 +34,7 @@ __all__ = [
     "producers",
     "read_spools",
     "run_script",
+    "settled",
     "start_script",
     "trailhouse",
 ]
@@ -72,6 +76,15 @@ def read_spools(directory: Path) -> list[Spooled]:
                 for e in spool.read(limit_events=1_000_000, limit_bytes=1 << 30)
             ]
     return found
+
+
+def settled(directory: Path, seconds: float = 30) -> list[Spooled]:
+    """Return all events of processes that are dead, once whatever was on its way is in the spools."""
+    until = time.monotonic() + seconds
+    while take_up_rings(directory) or ring_files(directory):
+        assert time.monotonic() < until, f"still there: {ring_files(directory)}"
+        time.sleep(0.02)
+    return read_spools(directory)
 
 
 def producers(events: list[Spooled]) -> dict[str, list[Spooled]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from messages import consume
-from producing import decode, read_spools, run_script, start_script
+from producing import decode, read_spools, run_script, settled, start_script
 from trailhouse.forwarder import Forwarder
 from trailhouse.once import forget_warnings
 from trailhouse.partitions import partition_of
@@ -177,12 +177,11 @@ def test_the_spool_of_a_killed_process_is_published_and_removed(
         time.sleep(0.05)
     process.kill()
     process.communicate()
-    waiting = read_spools(tmp_path)
+    waiting = settled(tmp_path)
     done = forward(kafka, tmp_path, "--until-empty", "--timeout", "60")
     dead = waiting[0].producer_id
-    assert done.returncode == 0
-    (line,) = done.stderr.splitlines()
-    assert f"{dead}.spool was found dead" in line
+    assert (done.returncode, done.stderr) == (0, "")
+    assert waiting[-1].fields["phase"] == "found_dead"
     assert f"{len(waiting)} events of {dead}.spool published" in done.stdout
     its_own = [m for m in consume(kafka, NAMES) if decode(m.value())["producer_id"] == dead]
     assert sorted(identities(its_own)) == [e.sequence for e in waiting]

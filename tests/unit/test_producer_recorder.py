@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from producing import producers, read_spools
-from trailhouse.formed import Context, LogCall, Record
+from trailhouse.formed import Context, Record
 from trailhouse.once import forget_warnings
 from trailhouse.recorder import Recorder
 from trailhouse.settings import ProducerSettings
+from trailhouse.taking_up import take_up_rings
 from trailhouse_schemas.spool import Spool
 
 if TYPE_CHECKING:
@@ -35,9 +36,10 @@ def recorder(directory: Path, **settings: Any) -> Recorder:
     return Recorder(ProducerSettings(**(given | settings)), directory, CONTEXT)
 
 
-def call(value: float, **metrics: float) -> LogCall:
-    """Make a call with one metric, or more."""
-    return LogCall(time.monotonic_ns(), CONTEXT, {"a": value} | metrics, None, "", "", "", None)
+def log(made: Recorder, value: float) -> None:
+    """Log one metric."""
+    common = {"split": "", "dataset_digest": "", "model_id": "", "segment": ()}
+    made.log(None, CONTEXT, [("a", value)], at_ns=time.monotonic_ns(), step=None, common=common)
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
@@ -68,7 +70,7 @@ def test_sequences_have_no_holes_when_nothing_is_dropped(tmp_path: Path) -> None
     """0, 1, 2, … from the first heartbeat to the last."""
     made = recorder(tmp_path)
     for i in range(1_000):
-        made.append(call(float(i)))
+        log(made, float(i))
     assert finish(made) == 0
     events = read_spools(tmp_path)
     check_account(events)
@@ -79,11 +81,10 @@ def test_sequences_have_no_holes_when_nothing_is_dropped(tmp_path: Path) -> None
 def test_a_dropped_call_leaves_a_hole_and_is_counted(tmp_path: Path) -> None:
     """600 points that were dropped are the places of three records, and 600 points."""
     made = recorder(tmp_path)
-    made.append(call(1.0))
+    log(made, 1.0)
     for _ in range(600):
         made.drop(1)
-    wait_for(lambda: made.counts.points_dropped == 600)
-    made.append(call(2.0))
+    log(made, 2.0)
     assert finish(made) == 0
     events = read_spools(tmp_path)
     check_account(events)
@@ -97,9 +98,9 @@ def test_an_event_that_cannot_be_encoded_leaves_a_hole_and_is_counted(
 ) -> None:
     """One bad event is one hole; those around it are in the spool."""
     made = recorder(tmp_path)
-    made.append(call(1.0))
+    log(made, 1.0)
     made.append(Record("run_finished", {"status": 7}))
-    made.append(call(2.0))
+    log(made, 2.0)
     assert finish(made) == 0
     events = read_spools(tmp_path)
     check_account(events)
@@ -115,12 +116,12 @@ def test_events_wait_while_the_disk_fails_and_are_all_there_when_it_is_back(
     directory.write_text("in the way")
     made = recorder(directory)
     for i in range(10):
-        made.append(call(float(i)))
+        log(made, float(i))
     wait_for(lambda: f"{directory} cannot be written" in caplog.text)
-    wait_for(lambda: made._back_off_seconds > 0.2)
+    wait_for(lambda: made._drainer is not None and made._drainer.backed_off_seconds > 0.2)
     directory.unlink()
     for i in range(10, 20):
-        made.append(call(float(i)))
+        log(made, float(i))
     assert finish(made) == 0
     events = read_spools(directory)
     check_account(events)
@@ -128,26 +129,32 @@ def test_events_wait_while_the_disk_fails_and_are_all_there_when_it_is_back(
     assert caplog.text.count(f"{directory} cannot be written") == 1
 
 
-def test_a_disk_that_stays_away_costs_the_events_but_not_the_process(tmp_path: Path) -> None:
-    """The end comes after the time-out at the latest, and says how many events are lost."""
+def test_a_disk_that_stays_away_delays_the_events_but_not_the_process(tmp_path: Path) -> None:
+    """The end comes after the time-out at the latest; what could not be written is taken up when the disk is back."""
     directory = tmp_path / "spool"
     directory.write_text("in the way")
-    made = recorder(directory, finish_timeout_seconds=0.5)
-    made.append(call(1.0))
+    made = recorder(directory)
+    log(made, 1.0)
     began = time.monotonic()
-    assert finish(made) >= 2  # the first heartbeat and the metric
+    assert made.stop(time.monotonic() + 0.5) >= 1
     assert time.monotonic() - began < 5
+    assert take_up_rings(directory) == 1
+    directory.unlink()
+    assert take_up_rings(directory) == 0
+    events = read_spools(directory)
+    check_account(events)
+    assert [p["value"] for e in events for p in e.fields.get("points", [])] == [1.0]
 
 
 def test_two_threads_that_log_lose_nothing(tmp_path: Path) -> None:
     """Every point of both is there, once, and each thread's in order."""
     made = recorder(tmp_path)
 
-    def log(thread: int) -> None:
+    def log_many(thread: int) -> None:
         for i in range(2_000):
-            made.append(call(float(thread * 10_000 + i)))
+            log(made, float(thread * 10_000 + i))
 
-    threads = [threading.Thread(target=log, args=(n,)) for n in range(2)]
+    threads = [threading.Thread(target=log_many, args=(n,)) for n in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -162,19 +169,30 @@ def test_two_threads_that_log_lose_nothing(tmp_path: Path) -> None:
 
 def test_a_full_buffer_never_refuses_what_is_no_metric(tmp_path: Path) -> None:
     """The end of a run is recorded however much is logged."""
-    made = recorder(tmp_path, buffer_calls=1)
-    made.append(call(1.0))
-    for _ in range(10):
-        made.append(Record("parameters_logged", {**_envelope(), "parameters": {"eta": "1"}}))
+    directory = tmp_path / "spool"
+    directory.write_text("in the way")
+    made = recorder(directory, buffer_mib=1)
+    calls = 10_000
+    for i in range(calls):
+        log(made, float(i))
+    for i in range(100):
+        made.append(Record("parameters_logged", {**_envelope(), "parameters": {"eta": str(i) * 1_000}}))
+    directory.unlink()
     assert finish(made) == 0
-    assert sum(e.event_type == "parameters_logged" for e in read_spools(tmp_path)) == 10
+    events = read_spools(directory)
+    check_account(events)
+    found = [e.fields["parameters"]["eta"] for e in events if e.event_type == "parameters_logged"]
+    assert found == [str(i) * 1_000 for i in range(100)]
+    values = [p["value"] for e in events for p in e.fields.get("points", [])]
+    assert values == [float(i) for i in range(len(values))], "the newest are dropped, not the oldest"
+    assert 0 < events[-1].fields["points_dropped"] == calls - len(values)
 
 
 def test_a_heartbeat_says_what_was_emitted_and_when_the_next_is_due(tmp_path: Path) -> None:
     """Started, alive every interval, finished: each with the number of events up to itself."""
     made = recorder(tmp_path, heartbeat_interval_seconds=0.05)
-    made.append(call(1.0))
-    wait_for(lambda: made.counts.sequence >= 5)
+    log(made, 1.0)
+    wait_for(lambda: made._drainer is not None and made._drainer.counts.sequence >= 5)
     assert finish(made) == 0
     events = read_spools(tmp_path)
     beats = [e for e in events if e.event_type == "heartbeat_sent"]
@@ -186,7 +204,7 @@ def test_a_heartbeat_says_what_was_emitted_and_when_the_next_is_due(tmp_path: Pa
 def test_the_spool_is_free_when_its_producer_has_finished(tmp_path: Path) -> None:
     """Whoever drains it may remove it then, and not before."""
     made = recorder(tmp_path)
-    made.append(call(1.0))
+    log(made, 1.0)
     wait_for(lambda: list(tmp_path.glob("*.spool")))
     (path,) = tmp_path.glob("*.spool")
     with Spool.open(path) as spool:

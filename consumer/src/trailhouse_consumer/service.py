@@ -37,6 +37,7 @@ def collect(
     until_idle: bool = False,
     migrate_first: bool = False,
     on_stage: Callable[[Stage, Partition, Plan], None] | None = None,
+    take_up: Callable[[Path], int] | None = None,
 ) -> Summary:
     """Collect into the warehouse until stopped by SIGTERM or SIGINT, or until idle.
 
@@ -48,6 +49,8 @@ def collect(
         until_idle: End when everything is landed.
         migrate_first: Migrate a server's warehouse too.
         on_stage: Is told of each stage of each range.
+        take_up: Brings into the spools of a directory what dead producers have left elsewhere on this machine; returns
+            how many are still to be waited for.
 
     Raises:
         WarehouseError: the warehouse is locked, behind or ahead; it does not answer, with `until_idle`, or is embedded
@@ -77,7 +80,7 @@ def collect(
             metrics.serve(how.metrics_address, how.metrics_port)
         warehouse = Warehouse(*clients)
         collector = Collector(
-            _sources(where, how, spools, until_idle=until_idle),
+            _sources(where, how, spools, take_up, until_idle=until_idle),
             warehouse,
             Landing(warehouse, on_stage),
             settings=how,
@@ -127,7 +130,12 @@ def _open(where: Settings, prepare: Callable[[Client], object] | None, *, create
 
 
 def _sources(
-    where: Settings, how: CollectorSettings, spools: Sequence[Path] | None, *, until_idle: bool
+    where: Settings,
+    how: CollectorSettings,
+    spools: Sequence[Path] | None,
+    take_up: Callable[[Path], int] | None,
+    *,
+    until_idle: bool,
 ) -> list[Source]:
     limits = Limits(how.flush_rows, how.flush_bytes, how.flush_seconds, wait_at_end=not until_idle)
     sources: list[Source] = []
@@ -141,7 +149,7 @@ def _sources(
     if spools is None:
         spools = [where.control_directory] if where.kafka else [where.spool_directory, where.control_directory]
     if spools:
-        sources.append(SpoolSource(spools, limits))
+        sources.append(SpoolSource(spools, limits, take_up))
     return sources
 
 

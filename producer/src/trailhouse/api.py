@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from trailhouse.announcement import announce
 from trailhouse.errors import InvalidRunError
 from trailhouse.formed import Context
+from trailhouse.forwarding import wait_until_forwarded
 from trailhouse.identity import find_place
 from trailhouse.making import make_record
 from trailhouse.once import warn_once
@@ -118,7 +119,7 @@ def start_run(
             settings.project, place.run_id, place.attempt, place.rank, place.world_size, _host(), _principal(settings)
         )
         recorder = _recorder(settings)
-        recorder.contexts.append(context)
+        recorder.opened(context)
         run = Run(context, recorder, close=_close)
         if place.rank and (metrics_from or settings.metrics_from) == "rank 0":
             run.leave_metrics_out()
@@ -248,18 +249,27 @@ def _close(run: Run, timeout: float | None) -> None:
                     del _Process.recorders[key]
     if last:
         _stop(recorder, timeout)
-    elif run.context in recorder.contexts:
-        recorder.contexts.remove(run.context)
+    else:
+        recorder.closed(run.context)
 
 
 def _stop(recorder: Recorder, timeout: float | None) -> None:
     seconds = recorder.settings.finish_timeout_seconds if timeout is None else timeout
     deadline = time.monotonic() + seconds
     lost = recorder.stop(deadline)
-    if lost:
-        warn_once(f"{lost:,} events could not be written to {recorder.directory} and are lost")
+    if lost and recorder.is_kept:
+        warn_once(
+            f"{lost:,} calls and events could not be written to {recorder.directory} in time; they are in "
+            f"{recorder.ring.path} until this machine restarts, and the next run or 'trailhouse forward' writes them"
+        )
+    elif lost:
+        warn_once(f"{lost:,} calls and events could not be written to {recorder.directory} and are lost")
     forwarder = _Process.forwarders.pop(recorder, None)
-    left = forwarder.finish(deadline) if forwarder is not None else 0
+    left = 0
+    if forwarder is not None:
+        left = forwarder.finish(deadline)
+    elif recorder.settings.kafka and recorder.spool_path is not None:
+        left = wait_until_forwarded(recorder.spool_path, deadline, recorder.hear)
     if left:
         warn_once(f"{left:,} events are still in {recorder.directory}, not published; run 'trailhouse forward'")
 

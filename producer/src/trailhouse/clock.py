@@ -10,10 +10,15 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-__all__ = ["microseconds_at", "moment", "now", "now_us", "wall_clock_offset_us"]
+__all__ = ["base_ns", "microseconds_at", "moment", "now", "now_us", "wall_clock_offset_us"]
 
 _BASE_NS: Final = time.time_ns() - time.monotonic_ns()
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def base_ns() -> int:
+    """Return the nanoseconds since 1970 (UTC) at which the monotonic clock read 0, as this process takes it."""
+    return _BASE_NS
 
 
 def microseconds_at(monotonic_ns: int) -> int:

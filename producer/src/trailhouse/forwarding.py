@@ -13,6 +13,7 @@ from trailhouse.forking import never_destroy, unforked
 from trailhouse.forwarder import Forwarder
 from trailhouse.once import inform, warn_once
 from trailhouse.publisher import publisher_of
+from trailhouse.taking_up import take_up_rings
 from trailhouse_schemas.deaths import tell_death
 from trailhouse_schemas.errors import SpoolError
 from trailhouse_schemas.spool import Spool, spool_files
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from trailhouse_schemas.registry import Registry
     from trailhouse_schemas.settings import Settings
 
-__all__ = ["ForwarderThread", "forward_all", "forward_paths", "registry_of"]
+__all__ = ["ForwarderThread", "forward_all", "forward_paths", "registry_of", "wait_until_forwarded"]
 
 _IDLE_SECONDS: Final = 0.1
 #: Between tries while the spool itself cannot be read or written.
@@ -64,6 +65,15 @@ class ForwarderThread:
             self._thread.join(max(0.0, deadline - time.monotonic()) + 0.5)
         return _left(self._path)
 
+    def finish_by(self, deadline: float) -> None:
+        """Forward what is left until `deadline` at most; does not wait for it."""
+        self._deadline = deadline
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it is not over."""
+        return self._thread.is_alive()
+
     def _main(self) -> None:
         try:
             with unforked():
@@ -97,6 +107,15 @@ class ForwarderThread:
         return self._deadline is not None and time.monotonic() >= self._deadline
 
 
+def wait_until_forwarded(path: Path, deadline: float, while_waiting: Callable[[], None]) -> int:
+    """Wait until a helper has forwarded a spool; return how many events are in it at `deadline` (monotonic)."""
+    while (left := _left(path)) and time.monotonic() < deadline:
+        while_waiting()
+        time.sleep(_IDLE_SECONDS)
+    while_waiting()
+    return left
+
+
 def forward_all(
     directories: Iterable[Path],
     forwarder: Forwarder,
@@ -108,6 +127,7 @@ def forward_all(
     left = 0
     for directory in directories:
         try:
+            left += take_up_rings(directory)
             paths = spool_files(directory)
         except (SpoolError, OSError) as error:
             warn_once(str(error))

@@ -1,49 +1,72 @@
-"""The recorder: from the bounded buffer that a training loop appends to, to the spool on disk.
+"""The recorder: a producer's own side of its ring, and who empties it.
 
 What it promises:
 
-- `buffer.append` is all that a training loop waits for; everything else is done by one background thread.
-- What has been in the buffer for a flush interval is in the spool, where it survives `kill -9`.
-- The thread numbers events in the order in which they were appended. Every number is either in the spool or counted as
-  dropped. Past the buffer's limit metrics are dropped, the newest first; other events never are.
-- A disk that fails makes it wait and try again; the training loop does not notice.
-- A forked child starts a new recorder of its own on first use: new producer, new spool, nothing inherited.
+- `run.log` writes into the ring and returns: no lock that another holds, no system call, nothing encoded.
+- What has been written survives `kill -9` where the ring is a file, which it is wherever there is room for one.
+- A helper process of the node empties the ring; in the first second, and where no helper comes, a thread of this one.
+- Past the ring's limit metrics are dropped, the newest first, and counted; other events wait, and never are.
+- A disk that fails makes whoever empties the ring wait and try again; the training loop does not notice.
+- A forked child starts a new recorder of its own on first use: new producer, new ring, nothing inherited.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 import time
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import uuid_utils
 
 from trailhouse import clock
-from trailhouse.forking import never_destroy, unforked
-from trailhouse.formed import MOST_POINTS, Context, LogCall, Record, join_calls
-from trailhouse.heartbeat import Counts, heartbeat
-from trailhouse.once import inform, warn_once
+from trailhouse.draining import Drainer
+from trailhouse.forking import unforked
+from trailhouse.forming import Sealed, call_to_bytes
+from trailhouse.once import warn_once
+from trailhouse.ring import (
+    BEAT,
+    CLOSING,
+    DONE,
+    DROPPED_EVENTS,
+    DROPPED_POINTS,
+    METRICS_IN_SLOT,
+    NO_STEP,
+    OPEN_RUNS,
+    Ring,
+    RingFullError,
+)
+from trailhouse.ring_reader import RingReader
+from trailhouse.rings import RING_SUFFIX, RingLocks, new_ring_directory, remove_ring, ring_size_bytes
+from trailhouse.starting import start_helper
 from trailhouse_schemas import wire
 from trailhouse_schemas.catalogue import CATALOGUE
-from trailhouse_schemas.errors import SpoolError
-from trailhouse_schemas.spool import Spool, SpooledEvent
+from trailhouse_schemas.spool import SPOOL_SUFFIX
 from trailhouse_schemas.versions import latest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from trailhouse.formed import Context, Record
     from trailhouse.settings import ProducerSettings
 
 __all__ = ["Recorder", "new_id"]
 
-#: Items that are taken out of the buffer at once: what the thread holds beside the buffer stays small.
-_MOST_ITEMS: Final = 5_000
-_LONGEST_BACK_OFF_SECONDS: Final = 30.0
+#: A process that is over sooner is not worth a helper.
+_ALONE_SECONDS: Final = 1.0
+#: Between two looks at the ring, by a process that empties it itself.
+_POLL_SECONDS: Final = 0.05
+#: Between two looks at the ring, by a process that does not empty it itself.
+_LOOK_SECONDS: Final = 0.5
+#: A helper that has not taken the ring by then does not come.
+_HELPER_COMES_SECONDS: Final = 15.0
+_MOST_HELPERS: Final = 3
+_END_SECONDS: Final = 0.005
+_TRIES: Final = 5
+_NO_SLOTS: Final = iter(())
 _all: Final[weakref.WeakSet[Recorder]] = weakref.WeakSet()
 
 
@@ -52,13 +75,20 @@ def new_id() -> str:
     return str(uuid_utils.uuid7())
 
 
+class _NoRing:
+    """Stands for the ring before there is one: no call finds its shape in it."""
+
+    shapes: Final[dict[Any, Any]] = {}
+    slots = _NO_SLOTS
+
+
 class Recorder:
-    """One producer: a buffer, a thread, a sequence and a spool. Any thread may append."""
+    """One producer: a ring, and a thread that sees to it that it is emptied. Any thread may write."""
 
     def __init__(
         self, settings: ProducerSettings, directory: Path, context: Context, *, retained: bool = False
     ) -> None:
-        """Prepare a producer that spools to `directory`; nothing is written before the first event.
+        """Prepare a producer that spools to `directory`; nothing is made before the first event.
 
         Args:
             settings: how long to wait, how much to hold.
@@ -69,16 +99,12 @@ class Recorder:
         self.settings = settings
         self.directory = directory
         self.retained = retained
-        #: LogCalls and Records, the oldest first. `append` is atomic; the same object for the recorder's whole life.
-        self.buffer: Final[deque[LogCall | Record]] = deque()
-        #: Beyond as many items no metrics are taken.
-        self.limit: Final = settings.buffer_calls
         #: Contexts of the runs that are open; each heartbeat is sent once for each.
-        self.contexts: list[Context] = []
+        self._contexts: list[Context] = []
         self._outside = context
-        #: Called with the spool's path when there is one: how a forwarder learns of it.
+        #: Called with the spool's path when this process writes it: how a forwarder learns of it.
         self.on_spool: Callable[[Path], None] | None = None
-        #: Called when the thread starts, in each process: how the process learns that there is something to end.
+        #: Called when the first event comes, in each process: how it learns that there is something to end.
         self.on_start: Callable[[], None] | None = None
         self.parent_producer_id = ""
         self._begin()
@@ -87,199 +113,341 @@ class Recorder:
     def _begin(self) -> None:
         """Set everything that belongs to one incarnation."""
         self.producer_id = new_id()
-        self.counts = Counts()
-        self.thread: threading.Thread | None = None
+        self.ring: Any = _NoRing
         self.finished = False
-        self.wake = threading.Event()
-        self._stop = False
-        self._starting = threading.Lock()
-        self._dropping = threading.Lock()
-        self._points_to_drop = 0
-        self._pending: list[SpooledEvent] = []
-        self._spool: Spool | None = None
-        self._back_off_seconds = 0.0
-        self._try_again_at = 0.0
-        self._beat_at = 0.0
-        self._lost = 0
+        #: Messages that the ring has no room for: events that are never dropped.
+        self._waiting: deque[bytes] = deque()
+        self._putting = threading.Lock()
+        self._locks: RingLocks | None = None
+        self._thread: threading.Thread | None = None
+        self._wake = threading.Event()
+        self._stop_at = 0.0
+        self._starting = threading.RLock()
+        self._drainer: Drainer | None = None
+        self._announced = False
 
     def _begin_in_child(self) -> None:
         """Become a producer of one's own; locks may be in any state, and no thread came along."""
-        parent = self.producer_id if self.thread is not None else self.parent_producer_id
-        self.buffer.clear()
+        parent = self.producer_id if self.ring is not _NoRing else self.parent_producer_id
         self._begin()
         self.parent_producer_id = parent
 
     # What any thread may call.
 
-    def append(self, item: LogCall | Record) -> None:
-        """Take an item to be recorded; wakes the thread when the buffer is half full."""
-        self.buffer.append(item)
-        if self.thread is None:
-            self.start()
-        elif len(self.buffer) * 2 > self.limit and not self.wake.is_set():
-            self.wake.set()
+    def log(
+        self,
+        key: tuple[Any, ...] | None,
+        context: Context,
+        pairs: list[tuple[str, float]],
+        *,
+        at_ns: int,
+        step: int | None,
+        common: Mapping[str, Any],
+    ) -> None:
+        """Record a call of `log` that was looked at closely; the next one with its key need not be.
+
+        Args:
+            key: under which `run.log` looks it up; None: never.
+            context: the run's.
+            pairs: name and value.
+            at_ns: `time.monotonic_ns()` of the call.
+            step: within 64 bits.
+            common: split, dataset_digest, model_id, segment.
+        """
+        self.start()
+        ring = self.ring
+        if ring is _NoRing:
+            return
+        names, values = tuple(name for name, _ in pairs), [value for _, value in pairs]
+        definition = {"context": context.envelope(), **common}
+        stored = NO_STEP if step is None else step
+        shape = ring.shape(names, definition)
+        if shape is None:
+            for start in range(0, len(names), METRICS_IN_SLOT):
+                part = slice(start, start + METRICS_IN_SLOT)
+                message = call_to_bytes({**definition, "names": names[part]}, at_ns, stored, values[part])
+                if not ring.put(message):
+                    self.drop(len(names[part]))
+            return
+        if key is not None:
+            ring.shapes[key] = shape
+        slot = -1
+        try:
+            slot = ring.take()
+            shape[0](ring.memory, ring.place(slot), at_ns, stored, shape[1], *values, slot + 1)
+        except RingFullError:
+            if slot >= 0:
+                ring.void(slot)
+            self.drop(len(pairs))
+
+    def append(self, record: Record) -> None:
+        """Take an event to be recorded; one that cannot be encoded is warned about and counted."""
+        self.start()
+        ring = self.ring
+        if ring is _NoRing:
+            return
+        try:
+            fields = {**record.fields, "producer_id": self.producer_id, "sequence": 0}
+            value = wire.encode(latest(record.event_type), fields)
+            key = str(fields[CATALOGUE[record.event_type].key] or self.producer_id)
+            message = Sealed(record.event_type, key, value, record.points).to_bytes()
+            if len(message) > ring.largest_message:
+                raise ValueError(  # noqa: TRY301 - one way of telling
+                    f"it has {len(message):,} bytes, the buffer takes {ring.largest_message:,}: "
+                    "set TRAILHOUSE_BUFFER_MIB"
+                )
+        except Exception as error:  # noqa: BLE001 - one event that cannot be encoded is one event
+            ring.count(DROPPED_EVENTS, 1)
+            warn_once(f"a {record.event_type} event cannot be encoded ({type(error).__name__}: {error})")
+            return
+        if self._waiting or not ring.put(message):
+            self._waiting.append(message)
 
     def drop(self, points: int) -> None:
-        """Count points of a call that found the buffer full."""
-        with self._dropping:
-            self._points_to_drop += points
+        """Count points of a call that found the ring full."""
+        if self.ring is _NoRing:
+            return
+        self.ring.count(DROPPED_POINTS, points)
         warn_once(
-            f"more is logged than can be written: {self.limit:,} calls are waiting, the newest are dropped and counted",
+            f"more is logged than can be written: the buffer of {self.settings.buffer_mib} MiB is full, "
+            "the newest metrics are dropped and counted",
             key=("buffer full",),
         )
 
-    def start(self) -> None:
-        """Start the thread unless there is one; never raises."""
+    def opened(self, context: Context) -> None:
+        """Hear that a run begins: heartbeats speak for it."""
         with self._starting:
-            if self.thread is not None or self.finished:
+            self._contexts.append(context)
+            self._say_open_runs()
+
+    def closed(self, context: Context) -> None:
+        """Hear that a run is over, while others of this recorder go on."""
+        with self._starting:
+            if context in self._contexts:
+                self._contexts.remove(context)
+            self._say_open_runs()
+
+    def start(self) -> None:
+        """Make the ring and start the thread unless they are there; never raises."""
+        if self.ring is not _NoRing or self.finished:
+            return
+        with self._starting:
+            if self.ring is not _NoRing or self.finished:
                 return
-            thread = threading.Thread(target=self._main, name="trailhouse-recorder", daemon=True)
+            ring = self._new_ring()
+            if ring is None:
+                return
+            self.ring = ring
+            self._say_open_runs()
+            self._thread = threading.Thread(target=self._main, name="trailhouse-recorder", daemon=True)
             try:
-                thread.start()
+                self._thread.start()
             except RuntimeError as error:
-                warn_once(f"nothing can be recorded any more ({error})", key=("no thread",))
-                return
-            self.thread = thread
+                self._thread = None
+                warn_once(f"events are written only at the end of the process ({error})", key=("no thread",))
         if self.on_start is not None:
             self.on_start()
 
     def stop(self, deadline: float) -> int:
-        """Write what is left and the last heartbeat; return how many events could not be written by then.
+        """See to it that all is in the spool; return how many calls and events could not be written by then.
 
         Args:
             deadline: on `time.monotonic()`'s scale.
         """
         self.finished = True
-        thread = self.thread
-        if thread is None:
-            return len(self.buffer)
-        self._stop = True
-        self.wake.set()
-        thread.join(max(0.0, deadline - time.monotonic()))
-        if thread.is_alive():
-            return len(self._pending) + len(self.buffer)
-        return self._lost
+        ring = self.ring
+        if ring is _NoRing:
+            return 0
+        self._stop_at = deadline
+        ring.set(CLOSING, 1)
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(max(0.0, deadline - time.monotonic()) + 0.5)
+            if self._thread.is_alive():
+                return self._left()
+        else:
+            self._finish()
+        if not ring.get(DONE):
+            if self._locks is not None:
+                self._locks.release()
+            return max(1, self._left())
+        if self._locks is not None and ring.path is not None:
+            remove_ring(ring.path, self._locks)
+        return 0
 
-    # What the thread alone does.
+    def hear(self) -> None:
+        """Warn about what whoever empties the ring has found."""
+        said = "" if self.ring is _NoRing else self.ring.said()
+        if said:
+            warn_once(said)
+
+    @property
+    def spool_path(self) -> Path | None:
+        """The spool that this producer's events are written to; None before the first."""
+        return None if self.ring is _NoRing else self.directory / f"{self.producer_id}{SPOOL_SUFFIX}"
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether what could not be written stays where another process finds it."""
+        return self.ring is not _NoRing and self.ring.path is not None
+
+    def _left(self) -> int:
+        pending = self._drainer.pending if self._drainer is not None else 0
+        return int(self.ring.waiting) + len(self._waiting) + pending
+
+    def _say_open_runs(self) -> None:
+        if self.ring is not _NoRing:
+            number = self.ring.define({"open_runs": [context.envelope() for context in self._contexts]})
+            if number is not None:
+                self.ring.set(OPEN_RUNS, number)
+
+    def _new_ring(self) -> Ring | None:
+        size = self.settings.buffer_mib << 20
+        owner = {
+            "producer_id": self.producer_id,
+            "parent_producer_id": self.parent_producer_id,
+            "process_id": os.getpid(),
+            "spool": str(self.directory.absolute()),
+            "ring": "",
+            "retained": self.retained,
+            "context": self._outside.envelope(),
+            "clock_base_ns": clock.base_ns(),
+            "started_us": clock.now_us(),
+            "flush_interval_seconds": self.settings.flush_interval_seconds,
+            "heartbeat_interval_seconds": self.settings.heartbeat_interval_seconds,
+            "settings": self.settings.model_dump(mode="json"),
+        }
+        for _ in range(_TRIES):
+            try:
+                return self._mapped_ring(owner, size)
+            except FileNotFoundError:  # the last process to leave the directory has removed it meanwhile
+                continue
+            except OSError:
+                break
+        try:
+            return Ring(None, size, owner)
+        except (OSError, ValueError) as error:
+            warn_once(f"nothing can be recorded: there is no memory for the buffer ({error})", key=("no ring",))
+            self.finished = True
+            return None
+
+    def _mapped_ring(self, owner: dict[str, Any], size_bytes: int) -> Ring:
+        directory = new_ring_directory(self.directory)
+        path = directory / f"{self.producer_id}{RING_SUFFIX}"
+        locks = RingLocks(path)
+        if not locks.writer.acquire():
+            raise OSError(f"{path} is locked")
+        try:
+            ring = Ring(path, ring_size_bytes(directory, size_bytes), owner | {"ring": str(path)})
+        except OSError:
+            locks.remove()
+            raise
+        self._locks = locks
+        return ring
+
+    # What the thread alone does, and the end where there is none.
 
     def _main(self) -> None:
-        interval = self.settings.flush_interval_seconds
-        with unforked():
-            self._form([self._heartbeat("started", next_due=True)])
-        self._beat_at = time.monotonic() + self.settings.heartbeat_interval_seconds
-        last_beat = False
-        give_up_at = math.inf
-        while time.monotonic() < give_up_at:
-            stopping = self._stop
-            if stopping and math.isinf(give_up_at):
-                give_up_at = time.monotonic() + self.settings.finish_timeout_seconds
-            try:
-                self._turn()
-                if stopping and not last_beat and not self.buffer:
-                    last_beat = True
-                    with unforked():
-                        self._form_drops()
-                        self._form([self._heartbeat("finished", next_due=False)])
-                        self._write()
-                if last_beat and not self._pending:
-                    break
-            except Exception as error:  # noqa: BLE001 - the thread must outlive whatever happens
-                warn_once(f"an event cannot be recorded ({type(error).__name__}: {error})")
-            if stopping:
-                time.sleep(0.01)
-            else:
-                self.wake.wait(interval)
-                self.wake.clear()
-        self._lost = len(self._pending) + len(self.buffer)
-        with unforked():
-            if self._spool is not None:
-                self._spool.close()
+        try:
+            self._keep()
+            self._finish()
+        except Exception as error:  # noqa: BLE001 - whatever happens here, the training goes on
+            warn_once(f"events are written only later ({type(error).__name__}: {error})", key=("recorder",))
 
-    def _turn(self) -> None:
-        with unforked():
-            if time.monotonic() >= self._beat_at and not self._stop:
-                self._beat_at = time.monotonic() + self.settings.heartbeat_interval_seconds
-                for context in self.contexts[:] or [self._outside]:
-                    self._form([self._heartbeat("alive", next_due=True, context=context)])
-            self._write()
-        while self.buffer and not self._pending:
+    def _keep(self) -> None:
+        """Empty the ring at first, then see to it that a helper does."""
+        began = time.monotonic()
+        helpers, asked_at = 0, 0.0
+        alone = True
+        while not self._stop_at:
+            self._put_waiting()
+            self.ring.set(BEAT, time.monotonic_ns())
+            if alone and self._take_over():
+                self._drain()
+                if not self._may_have_helper(helpers):
+                    self._announce()
+                elif time.monotonic() - began >= _ALONE_SECONDS:
+                    self._leave()
+                    alone = False
+            elif not alone and not asked_at and self._is_free():
+                helpers, asked_at = helpers + 1, time.monotonic()
+                if not start_helper(self.ring.path.parent):
+                    helpers, alone = _MOST_HELPERS, True
+            elif asked_at and not self._is_free():
+                asked_at = 0.0
+            elif asked_at and time.monotonic() - asked_at > _HELPER_COMES_SECONDS:
+                asked_at, alone = 0.0, helpers >= _MOST_HELPERS
+            self.hear()
+            self._wake.wait(min(self.settings.flush_interval_seconds, _POLL_SECONDS) if alone else _LOOK_SECONDS)
+
+    def _finish(self) -> None:
+        """Wait until whoever empties the ring has emptied it, or do it."""
+        while True:
+            self._put_waiting()
+            self.hear()
+            self.ring.set(BEAT, time.monotonic_ns())
+            if self.ring.get(DONE):
+                return
+            if not self._waiting and self._take_over():
+                with unforked():
+                    ended = self._made_drainer().end("finished", writer_gone=False)
+                self._announce()
+                if ended:
+                    self._leave()
+                    return
+            elif self._waiting and self._take_over():
+                self._drain()
+            if time.monotonic() >= self._stop_at:
+                if self._drainer is not None:
+                    self._leave()
+                return
+            time.sleep(_END_SECONDS)
+
+    def _may_have_helper(self, helpers: int) -> bool:
+        return self._locks is not None and self.settings.helper and helpers < _MOST_HELPERS
+
+    def _take_over(self) -> bool:
+        return self._locks is None or self._locks.drainer.acquire()
+
+    def _is_free(self) -> bool:
+        """Return whether nobody empties the ring."""
+        if self._locks is None or not self._locks.drainer.acquire():
+            return False
+        self._locks.drainer.release()
+        return True
+
+    def _made_drainer(self) -> Drainer:
+        if self._drainer is None:
+            self._drainer = Drainer(RingReader.of(self.ring))
+        return self._drainer
+
+    def _announce(self) -> None:
+        """Say where the spool is, once: a helper would have said so to itself."""
+        path = None if self._drainer is None else self._drainer.spool_path
+        if path is not None and self.on_spool is not None and not self._announced:
+            self._announced = True
+            self.on_spool(path)
+
+    def _drain(self) -> None:
+        drainer = self._made_drainer()
+        more = drainer.is_due()
+        while more:
             with unforked():
-                self._form([self.buffer.popleft() for _ in range(min(len(self.buffer), _MOST_ITEMS))])
-                self._write()
-        if not self._pending:
-            self._form_drops()
+                more = drainer.turn()
 
-    def _form(self, items: list[LogCall | Record]) -> None:
-        for record in join_calls(items):
-            sequence = self.counts.sequence
-            self.counts.sequence = sequence + 1
-            event_type = CATALOGUE[record.event_type]
-            fields = record.fields
-            fields["producer_id"] = self.producer_id
-            fields["sequence"] = sequence
-            try:
-                value = wire.encode(latest(record.event_type), fields)
-                key = str(fields[event_type.key] or self.producer_id)
-            except Exception as error:  # noqa: BLE001 - one event that cannot be encoded is one event
-                self.counts.events_dropped += 1
-                self.counts.points_dropped += record.points
-                warn_once(f"a {record.event_type} event cannot be encoded ({type(error).__name__}: {error})")
-                continue
-            self._pending.append(SpooledEvent(sequence, record.event_type, key, clock.now_us(), value))
+    def _leave(self) -> None:
+        """Let another go on with the ring."""
+        if self._drainer is not None:
+            with unforked():
+                self._drainer.close()
+            self._drainer = None
+        if self._locks is not None:
+            self._locks.drainer.release()
 
-    def _form_drops(self) -> None:
-        with self._dropping:
-            points, self._points_to_drop = self._points_to_drop, 0
-        events = -(-points // MOST_POINTS)
-        self.counts.sequence += events
-        self.counts.events_dropped += events
-        self.counts.points_dropped += points
-
-    def _heartbeat(self, phase: str, *, next_due: bool, context: Context | None = None) -> Record:
-        return heartbeat(
-            phase,
-            context or (self.contexts[-1] if self.contexts else self._outside),
-            self.counts,
-            producer_id=self.producer_id,
-            parent_producer_id=self.parent_producer_id,
-            next_due_seconds=self.settings.heartbeat_interval_seconds if next_due else None,
-            spool_backlog=self._backlog(),
-            flush_interval_seconds=self.settings.flush_interval_seconds,
-        )
-
-    def _backlog(self) -> int:
-        try:
-            return self._spool.backlog() if self._spool is not None else 0
-        except Exception:  # noqa: BLE001 - a number for people; the disk's troubles are told where events are written
-            return 0
-
-    def _write(self) -> None:
-        if not self._pending or time.monotonic() < self._try_again_at:
-            return
-        try:
-            if self._spool is not None and not self._spool.path.exists():
-                self._spool.close()
-                self._spool = None
-                warn_once(f"the spool in {self.directory} was removed, with what was in it; a new one is begun")
-            if self._spool is None:
-                self._spool = self._open()
-            self._spool.append(self._pending)
-        except SpoolError as error:
-            self._back_off_seconds = min(max(self._back_off_seconds * 2, 0.2), _LONGEST_BACK_OFF_SECONDS)
-            self._try_again_at = time.monotonic() + (0.2 if self._stop else self._back_off_seconds)
-            warn_once(f"{error}; events wait in memory meanwhile", key=("spool", str(self.directory)))
-            return
-        if self._back_off_seconds:
-            self._back_off_seconds = 0.0
-            inform(f"spool {self._spool.path} can be written again")
-        self._pending = []
-
-    def _open(self) -> Spool:
-        spool = Spool.create(self.directory, self.producer_id, retained=self.retained)
-        never_destroy(spool)
-        if self.on_spool is not None:
-            self.on_spool(spool.path)
-        return spool
+    def _put_waiting(self) -> None:
+        with self._putting:
+            while self._waiting and self.ring.put(self._waiting[0]):
+                self._waiting.popleft()
 
 
 def _in_child() -> None:

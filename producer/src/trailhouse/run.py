@@ -1,27 +1,28 @@
 """One run, as a training script sees it. Nothing here raises into the script once the run has begun.
 
-Numbers go into the recorder's buffer at once. What has to be found out (the digest of data, the steps of a pipeline) is
+Numbers go into the recorder's ring at once. What has to be found out (the digest of data, the steps of a pipeline) is
 found out in the calling thread, because the object may be another one a moment later.
 """
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Mapping
+from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from trailhouse.capture.json_values import as_json_text
 from trailhouse.capture.values import as_parameters, as_points
 from trailhouse.facts import RunFacts
-from trailhouse.formed import LogCall, Record, as_step
+from trailhouse.formed import Record, as_segment, as_step, as_text
 from trailhouse.making import make_record
 from trailhouse.once import warn_once
+from trailhouse.ring import NO_STEP, SLOT_BYTES, RingFullError
 from trailhouse.run_resources import RunResources
 from trailhouse_schemas import events
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from trailhouse.allocations import Allocation
@@ -34,9 +35,6 @@ __all__ = ["Run"]
 
 #: Metrics of these types need no look before they are copied: nobody can change them later.
 _PLAIN: Final = frozenset((float, int, bool))
-#: A call with more metrics than this becomes several, so that the buffer's limit bounds memory.
-_MOST_METRICS: Final = 64
-
 #: How long the end of a run waits for what RunStarted says: git alone may take 2 seconds.
 _LONGEST_CAPTURE_SECONDS: Final = 10.0
 
@@ -50,8 +48,6 @@ class Run(RunFacts, RunResources):
         """Take what `start_run` has found out; `close` is called once, when the run has finished."""
         self.context = context
         self.recorder = recorder
-        self._buffer = recorder.buffer
-        self._limit = recorder.limit
         self._close = close
         #: Finds out what RunStarted says, in rank 0.
         self.capture: threading.Thread | None = None
@@ -112,54 +108,75 @@ class Run(RunFacts, RunResources):
             model_id: the model that was measured.
             segment: part of the data that was measured on, such as {"country": "NL"}.
         """
-        at_ns = time.monotonic_ns()
+        at_ns = monotonic_ns()
+        slot = -1
         try:
-            buffer = self._buffer
-            if len(buffer) >= self._limit or not self._open:
-                self._not_taken(metrics)
-                return
             for value in metrics.values():
                 if type(value) not in _PLAIN:
-                    self._log_slowly(at_ns, metrics, step, split, dataset_digest, model_id, segment)
-                    return
-            if len(metrics) > _MOST_METRICS or segment is not None or not (step is None or type(step) is int):
-                self._log_slowly(at_ns, metrics, step, split, dataset_digest, model_id, segment)
-                return
-            buffer.append(LogCall(at_ns, self.context, metrics.copy(), step, split, dataset_digest, model_id, None))  # type: ignore[attr-defined]
-            recorder = self.recorder
-            if recorder.thread is None:
-                recorder.start()
-            elif len(buffer) * 2 > self._limit and not recorder.wake.is_set():
-                recorder.wake.set()
-        except Exception:  # noqa: BLE001 - whatever was handed in, the training loop goes on
-            self._log_slowly(at_ns, metrics, step, split, dataset_digest, model_id, segment)
+                    raise TypeError  # noqa: TRY301 - to the way that looks closely
+            ring = self.recorder.ring
+            pack, number = ring.shapes[self, split, dataset_digest, model_id, *metrics]
+            if step is None:
+                step = NO_STEP
+            elif type(step) is not int:
+                raise TypeError  # noqa: TRY301
+            if segment is not None or not self._open:
+                raise TypeError  # noqa: TRY301
+            slot = next(ring.slots, -1)
+            if slot < 0:
+                slot = ring.take()
+            place = ring.first + slot % ring.capacity * SLOT_BYTES
+            pack(ring.memory, place, at_ns, step, number, *metrics.values(), slot + 1)
+        except BaseException as error:  # noqa: BLE001 - whatever was handed in, the training loop goes on
+            self._log_slowly(error, slot, at_ns, metrics, step, split, dataset_digest, model_id, segment)
 
     def _log_slowly(  # noqa: PLR0917 - see log
-        self, at_ns: int, metrics: Any, step: Any, split: Any, digest: Any, model_id: Any, segment: Any
+        self,
+        error: BaseException,
+        slot: int,
+        at_ns: int,
+        metrics: Any,
+        step: Any,
+        split: Any,
+        digest: Any,
+        model_id: Any,
+        segment: Any,
     ) -> None:
-        try:
-            points, refused = as_points(metrics)
-            for name, reason in refused:
-                warn_once(f"metric {name!r} {reason}; it is not recorded", key=("metric", name, reason))
-            segment = dict(segment) if isinstance(segment, Mapping) else segment
-            step = as_step(step)
-            for start in range(0, len(points), _MOST_METRICS):
-                part = points[start : start + _MOST_METRICS]
-                if len(self._buffer) >= self._limit:
-                    self.recorder.drop(len(part))
-                else:
-                    self.recorder.append(LogCall(at_ns, self.context, part, step, split, digest, model_id, segment))
-        except Exception as error:  # noqa: BLE001 - whatever was handed in, the training loop goes on
-            warn_once(f"a call of log cannot be recorded ({type(error).__name__}: {error})")
-
-    def _not_taken(self, metrics: Any) -> None:
+        if slot >= 0:
+            self.recorder.ring.void(slot)
+        if not isinstance(error, Exception):
+            raise error
+        if isinstance(error, RingFullError):
+            self.recorder.drop(len(metrics))
+            return
         if not self._open:
             warn_once(
                 f"run {self.run_id} is finished; what is logged to it is not recorded", key=("finished", self.run_id)
             )
             return
-        points, _ = as_points(metrics)
-        self.recorder.drop(len(points))
+        try:
+            self._log_closely(at_ns, metrics, step, split, digest, model_id, segment)
+        except Exception as wrong:  # noqa: BLE001 - whatever was handed in, the training loop goes on
+            warn_once(f"a call of log cannot be recorded ({type(wrong).__name__}: {wrong})")
+
+    def _log_closely(  # noqa: PLR0917 - see log
+        self, at_ns: int, metrics: Any, step: Any, split: Any, digest: Any, model_id: Any, segment: Any
+    ) -> None:
+        points, refused = as_points(metrics)
+        for name, reason in refused:
+            warn_once(f"metric {name!r} {reason}; it is not recorded", key=("metric", name, reason))
+        common = {
+            "split": as_text(split, "split"),
+            "dataset_digest": as_text(digest, "dataset_digest"),
+            "model_id": as_text(model_id, "model_id"),
+            "segment": as_segment(segment),
+        }
+        key = None
+        if not (refused or segment) and [split, digest, model_id] == list(common.values())[:3]:
+            key = (self, split, digest, model_id, *metrics) if tuple(metrics) == tuple(n for n, _ in points) else None
+        if points:
+            given = as_step(None if step is NO_STEP else step)
+            self.recorder.log(key, self.context, points, at_ns=at_ns, step=given, common=common)
 
     def leave_metrics_out(self) -> None:
         """Record no metrics from now on, those of rank 0 are enough: takes the place of `log`, which is not slowed."""

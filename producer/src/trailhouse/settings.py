@@ -48,8 +48,15 @@ class ProducerSettings(Settings):
         le=3600,
         description="Time between two samples of CPU, memory, disk, network and GPUs; 0: none.",
     )
-    buffer_calls: int = Field(
-        default=100_000, ge=1, description="Calls of log that may wait in memory; beyond it the newest are dropped."
+    buffer_mib: int = Field(
+        default=64,
+        ge=1,
+        le=4096,
+        description="MiB of memory for what waits to be written; beyond it metrics are dropped.",
+    )
+    helper: bool = Field(
+        default=True,
+        description="Whether a process of the node writes what this one logs, from its second second on, not a thread.",
     )
     finish_timeout_seconds: float = Field(
         default=30.0, ge=0, description="How long the end of a run may wait for events to be published."

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Final, Self
 from trailhouse_schemas.errors import SpoolError, SpoolLockedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -74,6 +74,8 @@ CREATE TABLE IF NOT EXISTS plans (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS done (event_type TEXT PRIMARY KEY, through_sequence INTEGER NOT NULL) WITHOUT ROWID;
 """
+#: Names in `meta` that say how far the writer is begin so.
+_PROGRESS: Final = "progress."
 #: Made with the first plan: the spools of earlier versions lack it.
 _WHOLES_TABLE: Final = """
 CREATE TABLE IF NOT EXISTS wholes (
@@ -209,14 +211,33 @@ class Spool:
         self.path = path
         self._connection = connection
         self._meta = dict(connection.execute("SELECT name, value FROM meta"))
+        on_disk = path.stat()
+        self._file = (on_disk.st_dev, on_disk.st_ino)
         self.writer_lock = FileLock(path.with_name(path.name + ".writer"))
         self.drainer_lock = FileLock(path.with_name(path.name + ".drainer"))
 
     @classmethod
     def create(
-        cls, directory: Path, producer_id: str, *, retained: bool = False, check_same_thread: bool = True
+        cls,
+        directory: Path,
+        producer_id: str,
+        *,
+        retained: bool = False,
+        ring: str = "",
+        check_same_thread: bool = True,
     ) -> Spool:
-        """Make the spool of a producer in `directory` and take its writer's lock; raises `SpoolError`."""
+        """Make the spool of a producer in `directory`, or open it again, and take its writer's lock.
+
+        Args:
+            directory: where; made if need be.
+            producer_id: whose it is.
+            retained: whether events stay after they are done.
+            ring: file of the buffer that is emptied into it; as long as that is there, more may come.
+            check_same_thread: whether SQLite refuses other threads.
+
+        Raises:
+            SpoolError: it cannot be written there.
+        """
         try:
             directory.mkdir(parents=True, exist_ok=True)
             path = directory / f"{producer_id}{SPOOL_SUFFIX}"
@@ -226,6 +247,7 @@ class Spool:
             try:
                 if not path.exists():
                     meta = {"format_version": FORMAT_VERSION, "producer_id": producer_id, "retained": int(retained)}
+                    meta |= {"ring": ring} if ring else {}
                     _make(path, meta)
                 spool = cls(path, _connect(path, check_same_thread=check_same_thread))
             except BaseException:
@@ -324,13 +346,37 @@ class Spool:
         except sqlite3.Error as error:
             raise SpoolError(f"Spool {self.path} cannot be read ({error}); move it away to go on without it") from error
 
-    def append(self, events: Sequence[SpooledEvent]) -> None:
-        """Append events in one transaction: all are there, or none; raises `SpoolError`."""
+    def append(self, events: Sequence[SpooledEvent], progress: Mapping[str, int] | None = None) -> None:
+        """Append events in one transaction: all are there, or none; raises `SpoolError`.
+
+        Args:
+            events: the events.
+            progress: how far their writer is with them, by name; stored with them, and returned by `progress`.
+        """
         with self._transaction() as connection:
+            if progress:
+                connection.executemany(
+                    "INSERT OR REPLACE INTO meta VALUES (?, ?)",
+                    [(_PROGRESS + name, str(value)) for name, value in progress.items()],
+                )
             connection.executemany(
                 "INSERT INTO events (sequence, event_type, message_key, appended_us, value) VALUES (?, ?, ?, ?, ?)",
                 [(e.sequence, e.event_type, e.message_key, e.appended_us, e.value) for e in events],
             )
+
+    def progress(self) -> dict[str, int]:
+        """Return what was stored with the events that were appended last; raises `SpoolError`."""
+        with self._reading() as connection:
+            rows = connection.execute("SELECT name, value FROM meta WHERE name LIKE ?", (_PROGRESS + "%",)).fetchall()
+        return {name.removeprefix(_PROGRESS): int(value) for name, value in rows}
+
+    def is_there(self) -> bool:
+        """Return whether the file that is open is still the one of its name."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self._file
 
     def backlog(self) -> int:
         """Return the number of events that are not done."""
@@ -474,7 +520,8 @@ class Spool:
         """
         if self.retained or not self.drainer_lock.held or not self.writer_lock.acquire():
             return False
-        if self.last_sequence() is not None or self.plans() or self.refused():
+        ring = self._meta.get("ring", "")
+        if self.last_sequence() is not None or self.plans() or self.refused() or (ring and os.path.exists(ring)):  # noqa: PTH110 - a text
             self.writer_lock.release()
             return False
         self._connection.close()

@@ -51,6 +51,13 @@ class SchemaVersion:
         return parse_schema(json.loads(self.text))
 
     @cached_property
+    def parsed_head(self) -> Any:
+        """The fields up to the sequence number, which come first, as fastavro wants them."""
+        names = [field["name"] for field in self.schema["fields"]]
+        head = self.schema["fields"][: names.index("sequence") + 1]
+        return parse_schema({"type": "record", "name": "Head", "fields": head})
+
+    @cached_property
     def fingerprint(self) -> bytes:
         """CRC-64-AVRO of the canonical form, little-endian."""
         return fingerprint_of(self.schema)

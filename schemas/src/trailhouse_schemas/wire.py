@@ -18,7 +18,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from fastavro import schemaless_writer
+from fastavro import schemaless_reader, schemaless_writer
 
 from trailhouse_schemas.errors import DecodeError
 
@@ -40,6 +40,7 @@ __all__ = [
     "registry_header",
     "single_object_header",
     "with_registry_header",
+    "with_sequence",
 ]
 
 #: Name of the message header that carries the identity.
@@ -115,6 +116,18 @@ def encode(version: SchemaVersion, record: Mapping[str, Any]) -> bytes:
     out.write(version.header)
     schemaless_writer(out, version.parsed, record)
     return out.getvalue()
+
+
+def with_sequence(version: SchemaVersion, value: bytes, sequence: int) -> bytes:
+    """Return `value`, an event of that version in single-object encoding, with another sequence number."""
+    body = io.BytesIO(value)
+    body.seek(SINGLE_OBJECT_HEADER_BYTES)
+    head: Any = schemaless_reader(body, version.parsed_head, None)
+    rest = body.read()
+    out = io.BytesIO()
+    out.write(version.header)
+    schemaless_writer(out, version.parsed_head, {**head, "sequence": sequence})
+    return out.getvalue() + rest
 
 
 def with_registry_header(value: bytes, registry_id: int) -> bytes:

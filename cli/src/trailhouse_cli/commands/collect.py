@@ -54,6 +54,7 @@ def command(  # noqa: PLR0917 - click passes them by name
     Runs until SIGTERM or Ctrl-C, then finishes the range at hand; with --until-idle until nothing is left. An embedded
     warehouse is brought to this version first.
     """
+    from trailhouse.taking_up import take_up_rings  # noqa: PLC0415
     from trailhouse_consumer.monitoring import configure_logs  # noqa: PLC0415 - heavy, and help must be quick
     from trailhouse_consumer.service import collect  # noqa: PLC0415
     from trailhouse_consumer.settings import CollectorSettings  # noqa: PLC0415
@@ -76,6 +77,7 @@ def command(  # noqa: PLR0917 - click passes them by name
         spools=[directory.absolute() for directory in spools] or None,
         until_idle=until_idle,
         migrate_first=migrate_first,
+        take_up=take_up_rings,
     )
     click.echo(
         f"landed {done.messages:,} messages in {done.ranges:,} ranges: {done.rows:,} rows, "

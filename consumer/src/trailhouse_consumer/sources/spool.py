@@ -66,8 +66,19 @@ class SpoolSource:
     name = "spool"
     buffered_bytes = 0
 
-    def __init__(self, directories: Iterable[Path], limits: Limits) -> None:
-        """Read the spools in `directories`; a directory may come to be later."""
+    def __init__(
+        self, directories: Iterable[Path], limits: Limits, take_up: Callable[[Path], int] | None = None
+    ) -> None:
+        """Read the spools in `directories`; a directory may come to be later.
+
+        Args:
+            directories: where spools are.
+            limits: how large a range is, and how long it waits.
+            take_up: brings into the spools of a directory what dead producers have left elsewhere; returns how many of
+                them are still to be waited for.
+        """
+        self._take_up = take_up
+        self._to_come = 0
         self._directories = list(directories)
         self._limits = limits
         self._open: dict[Path, _Open] = {}
@@ -87,8 +98,11 @@ class SpoolSource:
             time.sleep(min(wait, timeout_seconds))
         if time.monotonic() < self._scanned + _SCAN_SECONDS:
             return False
+        self._to_come = 0
         for directory in self._directories:
             try:
+                if self._take_up is not None:
+                    self._to_come += self._take_up(directory)
                 paths = spool_files(directory)
             except _WRONG as error:
                 self._complain(directory, str(error))
@@ -182,7 +196,7 @@ class SpoolSource:
     @property
     def drained(self) -> bool:
         """Whether nothing is left in any spool that can be had."""
-        return self._scanned > 0 and not self._of
+        return self._scanned > 0 and not self._of and not self._to_come
 
     def close(self) -> None:
         """Give all locks back."""
