@@ -76,7 +76,10 @@ def _no_rings_are_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         with contextlib.suppress(SpoolError):
             if Path(RingReader.open(path).owner["spool"]).is_relative_to(tmp_path_factory.getbasetemp()):
                 remove_ring(path, RingLocks(path))
-pytestconfig: pytest.Config) -> Settings:
+
+
+@pytest.fixture(scope="session")
+def settings(pytestconfig: pytest.Config) -> Settings:
     """The settings that the tests were started with: where servers are."""
     return pytestconfig.stash[_SETTINGS]
 
