@@ -211,8 +211,8 @@ def test_threads_never_write_the_same_slot(ring: Ring) -> None:
         thread.join()
     done.set()
     reading.join()
-    for thread in range(4):
-        assert [step for by, step in found if by == thread] == written[thread]
+    for number, steps in enumerate(written):
+        assert [step for by, step in found if by == number] == steps
 
 
 def test_when_there_is_no_room_for_another_definition_it_says_so(ring: Ring) -> None:
