@@ -152,6 +152,20 @@ def test_a_step_that_is_counted_up_in_place_was_recorded_as_it_was(spool: Path) 
     assert [at for _, at, _ in points(read_spools(spool))] == list(range(50))
 
 
+def test_a_run_tells_how_long_its_calls_of_log_took(spool: Path) -> None:
+    """The promise is checked where it is given: every call is counted, whichever way it goes."""
+    with trailhouse.start_run() as run:
+        for step in range(1_000):
+            run.log({"loss": 1.0}, step=step)
+        run.log({"loss": np.float32(1.0)})
+        run.log({"loss": "no number"})
+    (finished,) = of_type(read_spools(spool), "run_finished")
+    by_duration = finished["log_calls_by_duration"]
+    assert sum(by_duration) == 1_002
+    assert by_duration[-1] > 0
+    assert not any(by_duration[:6]), "no call takes less than 64 ns"
+
+
 def test_a_full_buffer_drops_the_newest_and_counts_them(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is in the spool and what was dropped are all that was logged."""
     monkeypatch.setenv("TRAILHOUSE_BUFFER_MIB", "1")

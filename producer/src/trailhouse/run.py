@@ -35,6 +35,9 @@ __all__ = ["Run"]
 
 #: Metrics of these types need no look before they are copied: nobody can change them later.
 _PLAIN: Final = frozenset((float, int, bool))
+#: A call of log lasts less than 2^62 ns.
+_MOST_BITS: Final = 63
+
 #: How long the end of a run waits for what RunStarted says: git alone may take 2 seconds.
 _LONGEST_CAPTURE_SECONDS: Final = 10.0
 
@@ -55,6 +58,8 @@ class Run(RunFacts, RunResources):
         self.allocations: list[Allocation] = []
         self._timers: list[StepTimer] = []
         self._owner = os.getpid()
+        #: Calls of log by the bits of the nanoseconds that they took. Two threads at once may count one call for two.
+        self._durations = [0] * _MOST_BITS
         self._open = True
 
     @property
@@ -127,6 +132,7 @@ class Run(RunFacts, RunResources):
                 slot = ring.take()
             place = ring.first + slot % ring.capacity * SLOT_BYTES
             pack(ring.memory, place, at_ns, step, number, *metrics.values(), slot + 1)
+            self._durations[(monotonic_ns() - at_ns).bit_length()] += 1
         except BaseException as error:  # noqa: BLE001 - whatever was handed in, the training loop goes on
             self._log_slowly(error, slot, at_ns, metrics, step, split, dataset_digest, model_id, segment)
 
@@ -148,6 +154,7 @@ class Run(RunFacts, RunResources):
             raise error
         if isinstance(error, RingFullError):
             self.recorder.drop(len(metrics))
+            self._durations[(monotonic_ns() - at_ns).bit_length()] += 1
             return
         if not self._open:
             warn_once(
@@ -158,6 +165,7 @@ class Run(RunFacts, RunResources):
             self._log_closely(at_ns, metrics, step, split, digest, model_id, segment)
         except Exception as wrong:  # noqa: BLE001 - whatever was handed in, the training loop goes on
             warn_once(f"a call of log cannot be recorded ({type(wrong).__name__}: {wrong})")
+        self._durations[(monotonic_ns() - at_ns).bit_length()] += 1
 
     def _log_closely(  # noqa: PLR0917 - see log
         self, at_ns: int, metrics: Any, step: Any, split: Any, digest: Any, model_id: Any, segment: Any
@@ -269,9 +277,13 @@ class Run(RunFacts, RunResources):
                 else f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
                 error_message="" if error is None else str(error)[:10_000],
                 reported_by=reported_by,
+                log_calls_by_duration=self._durations[: self._last_duration() + 1],
             )
         self._open = False
         self._close(self, timeout)
+
+    def _last_duration(self) -> int:
+        return max((bits for bits, calls in enumerate(self._durations) if calls), default=-1)
 
     def __enter__(self) -> Self:
         """Return the run itself."""

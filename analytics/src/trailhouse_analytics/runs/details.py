@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from trailhouse_analytics.queries import ask
 from trailhouse_analytics.ranks import ranks_in_words, silent_ranks
 from trailhouse_analytics.runs.attributes import tags_of
+from trailhouse_analytics.runs.log_calls import log_calls_in_words
 from trailhouse_analytics.runs.lookup import find_run
 from trailhouse_analytics.runs.standing import DEFAULT_GRACE, overview
 
@@ -107,7 +108,10 @@ def show_run(
     return RunDetails(
         run_id=found.run_id,
         facts=_facts(
-            stands | ranks, started[0] if started else {}, tags_of(client, [found.run_id], as_of)[found.run_id]
+            stands | ranks,
+            started[0] if started else {},
+            tags_of(client, [found.run_id], as_of)[found.run_id],
+            _log_calls(ask(client, "runs_log_calls", **of_run)),
         ),
         parameters=ask(client, "runs_parameters", project=found.project, names=[], **of_run).select(["name", "value"]),
         metrics=_metrics(summaries),
@@ -121,7 +125,7 @@ def show_run(
     )
 
 
-def _facts(stands: Mapping[str, Any], started: Mapping[str, Any], tags: list[str]) -> dict[str, Any]:
+def _facts(stands: Mapping[str, Any], started: Mapping[str, Any], tags: list[str], log_calls: str) -> dict[str, Any]:
     facts = {
         **{name: stands[name] for name in ("run_id", "name", "project", "group", "kind", "status")},
         **{name: stands[name] for name in ("started_at", "ended_at", "duration_seconds", "attempts", "world_size")},
@@ -146,9 +150,14 @@ def _facts(stands: Mapping[str, Any], started: Mapping[str, Any], tags: list[str
             if name in started
         },
         **{name: dict(started[name]) for name in ("drivers", "seeds", "determinism", "parallelism") if name in started},
+        "log_calls": log_calls,
         "tags": tags,
     }
     return {name: value for name, value in facts.items() if value not in ("", None, [], {})}
+
+
+def _log_calls(table: pa.Table) -> str:
+    return "".join(log_calls_in_words(each) for each in table.column("by_duration").to_pylist())
 
 
 def _metrics(summaries: pa.Table) -> pa.Table:

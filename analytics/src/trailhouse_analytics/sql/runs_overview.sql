@@ -48,7 +48,7 @@ WITH
             run_id,
             attempt,
             subject_producer_id,
-            max(occurred_at) AS last_heard_at,
+            maxIf(occurred_at, phase != 'found_dead') AS last_heard_at,
             max(phase = 'finished') AS finished,
             max(next_due_at) AS due_at,
             subject_producer_id IN (SELECT subject_producer_id FROM heartbeat_sent WHERE phase = 'found_dead') AS dead

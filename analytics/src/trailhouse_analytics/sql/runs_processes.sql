@@ -33,7 +33,7 @@ FROM (
         producer_id IN (SELECT subject_producer_id FROM heartbeat_sent WHERE phase = 'found_dead') AS dead,
         max(next_due_at) AS due_at,
         min(occurred_at) AS first_heard_at,
-        max(occurred_at) AS last_heard_at,
+        maxIf(occurred_at, phase != 'found_dead') AS last_heard_at,
         max(events_emitted) AS emitted,
         max(events_dropped) AS dropped,
         max(heartbeat_sent.points_dropped) AS points_dropped,

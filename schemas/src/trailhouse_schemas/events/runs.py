@@ -57,6 +57,11 @@ class RunFinished(Event):
     reported_by: str = Field(
         default="producer", description="Who says so: producer (the run itself), launcher, scheduler."
     )
+    log_calls_by_duration: list[int] = Field(
+        default=[],
+        description="Calls of log in this process by the time that they took: the number at n, from 0, counts those of "
+        "less than 2^n nanoseconds and no less than half of that. Empty where none was made.",
+    )
 
 
 class ParametersLogged(Event):
