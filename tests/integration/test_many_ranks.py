@@ -20,7 +20,7 @@ pytestmark = pytest.mark.long
 WORLD_SIZE: Final = 64
 POINTS: Final = 20
 #: Some ranks stop in the middle of their start: before they know their run, before and after they have a spool.
-STOPPED: Final = {7: "api.find_place before", 23: "recorder.Spool.create before", 41: "recorder.Spool.create after"}
+STOPPED: Final = {7: "api.find_place before", 23: "draining.Spool.create before", 41: "draining.Spool.create after"}
 SCRIPT: Final = """
     import importlib, operator, os, signal
     import trailhouse

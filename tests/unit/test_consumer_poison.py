@@ -94,7 +94,7 @@ def test_what_becomes_of_a_mutation_is_what_fastavro_says(name: str) -> None:
     values = [newest.header + mutated(value, good, chance)[SINGLE_OBJECT_HEADER_BYTES:] for value in good]
     decoded = decoder.decode(values)
     dead = {letter.place: letter.detail for letter in decoded.dead}
-    rows = dict(zip(decoded.places.tolist(), decoded.records.to_pylist(maps_as_pydicts="lossy"), strict=True))
+    rows = {place: row for row, place in enumerate(decoded.places.tolist())}
     for place, value in enumerate(values):
         stream = io.BytesIO(value[SINGLE_OBJECT_HEADER_BYTES:])
         try:
@@ -109,7 +109,8 @@ def test_what_becomes_of_a_mutation_is_what_fastavro_says(name: str) -> None:
         elif place in dead:
             assert any(words in dead[place] for words in STRICTER), (value, dead[place])
         else:
-            assert plain(rows[place]) == plain(expected)
+            (found,) = decoded.records.slice(rows[place], 1).to_pylist(maps_as_pydicts="lossy")
+            assert plain(found) == plain(expected)
 
 
 @pytest.mark.parametrize("name", ["metrics_logged", "heartbeat_sent", "model_logged"])

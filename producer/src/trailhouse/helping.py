@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import resource
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -39,6 +40,8 @@ _SCAN_SECONDS: Final = 0.2
 
 def main(directory: str) -> None:
     """Empty the rings in `directory` until there are none; the program of a helper process."""
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))  # what the process that started it had set for itself
     place = Path(directory)
     lock = FileLock(place / "helper.lock")
     while _acquired(lock):
