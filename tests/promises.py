@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 __all__ = ["KILL_MAY_LOSE_SECONDS", "must_survive"]
 
 #: What `log` took in so many seconds before a kill may be lost: the flush interval. 0: nothing may be.
-KILL_MAY_LOSE_SECONDS: Final = 0.2
+KILL_MAY_LOSE_SECONDS: Final = 0.0
 #: What a busy machine may take to get round to writing, on top.
 _SCHEDULING_SECONDS: Final = 0.3
 

@@ -105,8 +105,10 @@ def test_a_full_disk_is_waited_for(disk: Path, server_warehouse: Warehouse) -> N
     assert logged(server_warehouse) == {"before": 50, "during": 3000, "after": 50}
 
 
-def test_a_disk_that_stays_full_costs_what_came_after_and_says_so(disk: Path, server_warehouse: Warehouse) -> None:
-    """The end comes within its time-out; what was written before is whole, and the end is not known."""
+def test_what_a_disk_that_stays_full_has_no_room_for_waits_for_the_next_run(
+    disk: Path, server_warehouse: Warehouse
+) -> None:
+    """The end comes within its time-out and says where the rest is; once there is room nothing is missing."""
     done = train(
         disk,
         """
@@ -118,14 +120,17 @@ def test_a_disk_that_stays_full_costs_what_came_after_and_says_so(disk: Path, se
         began = time.monotonic()
         run.finish(timeout=1)
         assert time.monotonic() - began < 20
+        os.unlink(f"{disk}/junk")
+        with trailhouse.start_run(project="p", run_id="next"):
+            time.sleep(3)
         print("trained")
         """,
     )
     assert (done.returncode, done.stdout) == (0, "trained\n"), done.stderr
-    assert "are lost" in done.stderr
-    account = only(accounted(disk.with_name("kept"), server_warehouse))
-    assert (account["verdict"], account["lost"], account["doubled"]) == ("end unknown", 0, 0)
-    assert logged(server_warehouse)["before"] == 50
+    assert "calls and events could not be written" in done.stderr
+    report = accounted(disk.with_name("kept"), server_warehouse)
+    assert {row["verdict"] for row in report["sections"]["producers"]} == {"complete"}
+    assert logged(server_warehouse) == {"before": 50, "during": 100}
 
 
 def test_a_disk_that_cannot_be_written_to_yet_is_waited_for(disk: Path, server_warehouse: Warehouse) -> None:

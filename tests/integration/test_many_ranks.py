@@ -33,6 +33,7 @@ SCRIPT: Final = """
         original = getattr(owner, last)
 
         def stopping(*args, **kwargs):
+            setattr(owner, last, original)
             if when == "before":
                 os.kill(os.getpid(), signal.SIGSTOP)
             done = original(*args, **kwargs)

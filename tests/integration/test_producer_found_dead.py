@@ -71,7 +71,7 @@ def test_the_collector_finds_the_dead_and_verify_says_when(tmp_path: Path) -> No
     (lives,) = {e.producer_id for e in read_spools(spool)} - {dead}
     report = accounted(spool)
     found = end_of(report, dead)
-    assert (found["end"], found["verdict"], found["lost"]) == ("found dead", "end unknown", 0)
+    assert (found["end"], found["verdict"], found["lost"]) == ("found dead", "complete", 0)
     assert found["reason"].startswith(f"found dead at {found['found_dead_at'][:10]}")
     said_at = datetime.fromisoformat(found["found_dead_at"])
     assert timedelta(0) < datetime.now(UTC) - said_at < timedelta(minutes=5)

@@ -243,8 +243,11 @@ def test_a_file_is_read_by_who_did_not_write_it(tmp_path: Path) -> None:
     (call,) = reader.take(0, 100, writer_gone=False).items
     assert isinstance(call, Call)
     assert values(reader, call) == [float(n) for n in range(METRICS_IN_SLOT)]
-    reader.say("über")
-    assert ring.said() == "über"
+    assert ring.said() is None
+    reader.say(["a", "key"], "über")
+    assert ring.said() == (("a", "key"), "über")
+    reader.say([], "x" * 10_000)
+    assert ring.said() == ((), "x" * 256)
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 100, b"x" * 10_000, bytes(1 << 16)])

@@ -145,6 +145,7 @@ class Drainer:
             self._ended = True
         try:
             self._write()
+            self._spool.set_end("finished" if phase == "finished" else "found dead")
         except SpoolError as error:
             warn_once(f"{error}; events wait in memory meanwhile", key=("spool", str(self.directory)))
             return False
@@ -161,7 +162,6 @@ class Drainer:
         if self._spool is not None:
             if self._spool.is_there():
                 return
-            warn_once(f"spool {self._spool.path} was taken away with what was in it; a new one is made")
             self.close()
         spool = Spool.create(
             self.directory, self.producer_id, retained=self._owner["retained"], ring=self._owner["ring"]
@@ -177,6 +177,8 @@ class Drainer:
         """Begin where whoever was before has ended: by the spool, or by the ring where the spool is a new one."""
         said = {name: self._reader.get(place) for name, place in PROGRESS.items()}
         known = stored if stored.get("read", 0) >= said["read"] else said
+        if not stored and said["sequence"]:
+            warn_once(f"the spool in {self.directory} was removed, with what was in it; a new one is begun")
         self._position = known.get("read", 0)
         self._seen_points = known.get("seen_points", 0)
         self._seen_events = known.get("seen_events", 0)

@@ -132,7 +132,7 @@ def forward_all(
         except (SpoolError, OSError) as error:
             warn_once(str(error))
             continue
-        left += forward_paths(paths, forwarder, should_stop=should_stop, on_forwarded=on_forwarded)
+        left += _forward_each(paths, forwarder, should_stop, on_forwarded)
     return left
 
 
@@ -148,6 +148,17 @@ def forward_paths(
     Of a spool whose process died it is said that it was found dead, once, by an event of its own, which is forwarded
     too. Finished spools are removed. A spool that cannot be read is named once and left alone.
     """
+    due = list(paths)
+    left = sum(take_up_rings(directory) for directory in {path.parent for path in due})
+    return left + _forward_each(due, forwarder, should_stop, on_forwarded)
+
+
+def _forward_each(
+    paths: Iterable[Path],
+    forwarder: Forwarder,
+    should_stop: Callable[[], bool],
+    on_forwarded: Callable[[Path, int], None],
+) -> int:
     left = 0
     due = list(paths)
     for path in due:  # which grows by what is said of the dead

@@ -188,4 +188,4 @@ class _ToRings(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         for reader in list(self._readers.values()):
-            reader.say(record.getMessage().removeprefix("trailhouse: "))
+            reader.say(list(getattr(record, "said_once_for", ())), record.getMessage().removeprefix("trailhouse: "))

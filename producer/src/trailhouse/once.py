@@ -24,7 +24,7 @@ def warn_once(text: str, *, key: tuple[str, ...] = ()) -> None:
         _said.add(())
         text = "there are too many different warnings; no more of them will be shown"
     _said.add(key)
-    LOGGER.warning("trailhouse: %s", text)
+    LOGGER.warning("trailhouse: %s", text, extra={"said_once_for": key})
 
 
 def inform(text: str) -> None:

@@ -277,9 +277,9 @@ class Recorder:
 
     def hear(self) -> None:
         """Warn about what whoever empties the ring has found."""
-        said = "" if self.ring is _NoRing else self.ring.said()
-        if said:
-            warn_once(said)
+        said = None if self.ring is _NoRing else self.ring.said()
+        if said is not None:
+            warn_once(said[1], key=said[0])
 
     @property
     def spool_path(self) -> Path | None:

@@ -82,7 +82,7 @@ DROPPED_EVENTS: Final = 136
 CLOSING: Final = 144
 BEAT: Final = 152
 OPEN_RUNS: Final = 160
-#: What the reader has to say to people: a text with its length before it.
+#: What the reader has to say to people: a key and a text in JSON, with the length before it.
 SAID: Final = 1024
 LONGEST_SAID_BYTES: Final = 2048
 
@@ -253,11 +253,15 @@ class Ring:
         """Set a number of the header."""
         NUMBER.pack_into(self.memory, place, value)
 
-    def said(self) -> str:
-        """Return what the reader said last, for people; empty when nothing."""
+    def said(self) -> tuple[tuple[str, ...], str] | None:
+        """Return the warning that the reader left last, and the key under which it is said once; None where none is."""
         (length,) = _LENGTH.unpack_from(self.memory, SAID)
         begin = SAID + _LENGTH.size
-        return self.memory[begin : begin + min(length, LONGEST_SAID_BYTES)].decode(errors="replace")
+        try:
+            key, text = json.loads(self.memory[begin : begin + min(length, LONGEST_SAID_BYTES)])
+        except ValueError:  # there is none, or it is being written
+            return None
+        return tuple(key), text
 
     @property
     def waiting(self) -> int:

@@ -161,9 +161,11 @@ class RingReader:
         """Set one of the reader's numbers in the header."""
         NUMBER.pack_into(self.memory, place, value)
 
-    def say(self, text: str) -> None:
-        """Leave something for people, which the writer's process shows them."""
-        data = text.encode()[:LONGEST_SAID_BYTES]
+    def say(self, key: list[str], text: str) -> None:
+        """Leave a warning for people, which the writer's process shows them unless it has shown one with this key."""
+        data = json.dumps([key, text[: LONGEST_SAID_BYTES // 8]]).encode()
+        if len(data) > LONGEST_SAID_BYTES:
+            return
         self.memory[SAID + _LENGTH.size : SAID + _LENGTH.size + len(data)] = data
         _LENGTH.pack_into(self.memory, SAID, len(data))
 

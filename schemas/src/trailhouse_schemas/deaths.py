@@ -1,8 +1,9 @@
 """Who takes up the spool of a dead process says so, once: a heartbeat `found_dead`.
 
-A process is dead when nobody holds its spool's writer lock and it never said `finished`. What is said of it comes from
-a producer of its own, with two events: `found_dead` and its own `finished`. That producer's id follows from the dead
-one's, so that two finders, or one that was killed halfway, say the same event, which is landed once.
+Where the process had a ring, whoever empties that says it in the dead one's own name, for it knows how much there was.
+Otherwise a process is dead when nobody holds its spool's writer lock and it never said `finished`. What is said of it
+then comes from a producer of its own, with two events: `found_dead` and its own `finished`. That producer's id follows
+from the dead one's, so that two finders, or one that was killed halfway, say the same event, which is landed once.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def tell_death(spool: Spool) -> Path | None:
         SpoolError: one of the spools cannot be read or written.
         OSError: the spool's lock cannot be had.
     """
-    if spool.writer_lock.held or not _is_process(spool.producer_id) or not spool.writer_lock.acquire():
+    if spool.ring or spool.writer_lock.held or not _is_process(spool.producer_id) or not spool.writer_lock.acquire():
         return None
     try:
         if spool.end:

@@ -23,13 +23,13 @@ import sqlite3
 import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from trailhouse_schemas.errors import SpoolError, SpoolLockedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
     from types import TracebackType
 
 __all__ = [
@@ -307,6 +307,17 @@ class Spool:
         return str(self._meta["producer_id"])
 
     @property
+    def ring(self) -> str:
+        """The file from which more may come into this spool; empty where there is none, or none any more."""
+        path = self._meta.get("ring", "")
+        return path if path and os.path.exists(path) else ""  # noqa: PTH110 - a text
+
+    @property
+    def process_lock(self) -> FileLock:
+        """The lock that the producer's process holds: with a ring it is not the one that writes the spool."""
+        return FileLock(Path(f"{self.ring}.writer")) if self.ring else self.writer_lock
+
+    @property
     def retained(self) -> bool:
         """Whether events stay in the spool after they are done."""
         return bool(self._meta["retained"] == "1")
@@ -520,8 +531,7 @@ class Spool:
         """
         if self.retained or not self.drainer_lock.held or not self.writer_lock.acquire():
             return False
-        ring = self._meta.get("ring", "")
-        if self.last_sequence() is not None or self.plans() or self.refused() or (ring and os.path.exists(ring)):  # noqa: PTH110 - a text
+        if self.last_sequence() is not None or self.plans() or self.refused() or self.ring:
             self.writer_lock.release()
             return False
         self._connection.close()

@@ -79,6 +79,8 @@ class Seen:
     finished: bool = False
     #: When somebody took up its spool and found that its process was gone; None where nobody did.
     found_dead_at: datetime | None = None
+    #: Whether that was said in its own name, by who emptied its ring, and so is its end.
+    end_is_counted: bool = False
     last_heard_at: datetime | None = None
     next_due_at: datetime | None = None
     flush_interval_seconds: float = 0.0
@@ -172,7 +174,9 @@ def settle(
     lost, dropped, named = _lost_or_dropped(seen.producer_id, missing, beats)
     known_end = _end(seen, spool, now, grace)
     doubled = seen.landed_rows - seen.landed
-    unknown_seconds = (seen.flush_interval_seconds or _DEFAULT_FLUSH_SECONDS) if known_end in _UNKNOWN_ENDS else None
+    counted = seen.end_is_counted or (spool is not None and any(beat.found_dead for beat in spool.heartbeats))
+    is_unknown = known_end in _UNKNOWN_ENDS and not counted
+    unknown_seconds = (seen.flush_interval_seconds or _DEFAULT_FLUSH_SECONDS) if is_unknown else None
     verdict, reason = _verdict(
         lost=lost,
         doubled=doubled,
@@ -221,7 +225,7 @@ def _end(seen: Seen, spool: SpoolContent | None, now: datetime, grace: timedelta
         return End.FINISHED
     if spool is not None and spool.retained:
         return End.RETAINED
-    if seen.found_dead_at is not None:
+    if seen.found_dead_at is not None or (spool is not None and any(beat.found_dead for beat in spool.heartbeats)):
         return End.FOUND_DEAD
     if spool is not None and spool.heartbeats:
         return End.RUNNING  # its latest sign of life is on its way; when it is overdue is judged where it has landed
@@ -248,14 +252,14 @@ def _verdict(  # noqa: PLR0911 - one a case
         return Verdict.DOUBLED, f"{doubled:,} doubled"
     if unreadable:
         return Verdict.END_UNKNOWN, unreadable
-    if end is End.FOUND_DEAD or (unknown_seconds is not None and not waiting):
-        at = f" at {found_dead_at:%Y-%m-%d %H:%M:%S} UTC" if end is End.FOUND_DEAD and found_dead_at else ""
+    at = f" at {found_dead_at:%Y-%m-%d %H:%M:%S} UTC" if end is End.FOUND_DEAD and found_dead_at else ""
+    if unknown_seconds is not None and (end is End.FOUND_DEAD or not waiting):
         return Verdict.END_UNKNOWN, f"{end.value}{at}: end unknown, at most one flush interval ({unknown_seconds:g} s)"
     if waiting:
         return Verdict.UNDER_WAY, f"{waiting:,} still in the spool"
     if end is End.RUNNING:
         return Verdict.UNDER_WAY, "still running"
-    return Verdict.COMPLETE, ""
+    return Verdict.COMPLETE, f"{end.value}{at}, and counted to its end" if end is End.FOUND_DEAD else ""
 
 
 def _lost_or_dropped(producer_id: str, missing: Ranges, beats: Sequence[Heartbeat]) -> tuple[int, int, list[Finding]]:

@@ -38,6 +38,8 @@ class Heartbeat:
     finished: bool = False
     #: Which rank of which attempt of which run it spoke for; empty outside of runs, and where nobody asks.
     place: tuple[str, int, int] = ("", 0, 0)
+    #: Whether whoever emptied its ring said in its name that its process was dead, and this the end.
+    found_dead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,14 @@ def _heartbeats(spool: Spool) -> Iterable[Heartbeat]:
             if said is not None and said["subject_producer_id"] == spool.producer_id:
                 finished = said["phase"] == "finished"
                 place = (said["run_id"], said["attempt"], said["rank"])
-                yield Heartbeat(event.sequence, said["events_emitted"], said["events_dropped"], finished, place)
+                yield Heartbeat(
+                    event.sequence,
+                    said["events_emitted"],
+                    said["events_dropped"],
+                    finished,
+                    place,
+                    said["phase"] == "found_dead",
+                )
         after = events[-1].sequence
 
 

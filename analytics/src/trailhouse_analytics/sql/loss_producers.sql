@@ -55,7 +55,8 @@ WITH
             maxIf(points_dropped, own) AS points_dropped,
             max(own AND phase = 'finished') AS finished,
             minOrNullIf(occurred_at, phase = 'found_dead') AS found_dead_at,
-            maxIf(occurred_at, own) AS last_heard_at,
+            max(own AND phase = 'found_dead') AS end_is_counted,
+            maxIf(occurred_at, own AND phase != 'found_dead') AS last_heard_at,
             argMaxIf(next_due_at, sequence, own) AS next_due_at,
             argMaxIf(flush_interval_seconds, sequence, own) AS flush_interval_seconds
         FROM (SELECT *, producer_id = subject_producer_id AS own FROM heartbeat_sent)
@@ -81,6 +82,7 @@ SELECT
     said.points_dropped AS points_dropped,
     toBool(said.finished) AS finished,
     said.found_dead_at AS found_dead_at,
+    toBool(said.end_is_counted) AS end_is_counted,
     said.last_heard_at AS last_heard_at,
     said.next_due_at AS next_due_at,
     said.flush_interval_seconds AS flush_interval_seconds

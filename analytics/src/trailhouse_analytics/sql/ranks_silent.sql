@@ -13,7 +13,7 @@ WITH
             max(heartbeat_sent.world_size) AS of_ranks,
             max(parent_producer_id) = '' AS own,
             min(occurred_at) AS first_heard_at,
-            max(occurred_at) AS last_heard_at,
+            maxIf(occurred_at, phase != 'found_dead') AS last_heard_at,
             NOT max(phase = 'finished') AND (
                 producer_id IN (SELECT subject_producer_id FROM heartbeat_sent WHERE phase = 'found_dead')
                 OR ifNull(max(next_due_at) + toIntervalMillisecond({grace_ms:Int64}) < {now:DateTime64(6, 'UTC')}, true)

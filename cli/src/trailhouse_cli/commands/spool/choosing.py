@@ -88,7 +88,7 @@ def who_holds(lock: FileLock) -> tuple[bool, int | None]:
 
 def process_state(spool: Spool) -> str:
     """Return what is known of a spool's process: alive, finished, found dead, or gone."""
-    held, _ = who_holds(spool.writer_lock)
+    held, _ = who_holds(spool.process_lock)
     return "alive" if held else spool.end or ("finished" if _said_finished(spool) else "gone")
 
 

@@ -80,7 +80,7 @@ def _summary(spool: Spool) -> dict[str, Any]:
     first = spool.undone_ranges()[:1]
     oldest = spool.read(after=first[0][0] - 1, limit_events=1) if first else []
     files = [spool.path.with_name(spool.path.name + end) for end in ("", "-wal", "-shm")]
-    writer, writer_process_id = who_holds(spool.writer_lock)
+    writer, writer_process_id = who_holds(spool.process_lock)
     drainer, drainer_process_id = who_holds(spool.drainer_lock)
     return {
         "producer_id": spool.producer_id,
