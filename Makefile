@@ -13,13 +13,15 @@ ARGS ?=
 
 # PyTorch is 5 GB on disk, CUDA's libraries with it, so only tests of torchrun need it, in an environment of its own.
 TORCH := .venv-torch/.installed
+# Other loggers, to compare with; what they need must not decide what we install.
+PEERS := .venv-peers/.installed
 
 BIN := .venv/bin
 MEMBERS := schemas producer consumer analytics cli
 SOURCES := $(MEMBERS:%=%/src) tests bench examples
 INSTALLED := .venv/.installed
 
-.PHONY: help demo demo-kafka test lint soak bench kafka torch constraints clean
+.PHONY: help demo demo-kafka test lint soak bench bench-peers kafka torch constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
@@ -48,6 +50,9 @@ soak: $(INSTALLED) ## kill collectors, broker and warehouse (or ranks: ARGS=--pr
 bench: $(INSTALLED) ## measure; the last line is one JSON object
 	@$(BIN)/python bench/run.py
 
+bench-peers: $(INSTALLED) $(PEERS) ## compare run.log with other loggers, installed into .venv-peers
+	@.venv-peers/bin/python bench/peers/run.py $(ARGS)
+
 kafka: $(INSTALLED) ## run a broker and a schema registry until Ctrl-C
 	@$(BIN)/python -m trailhouse_cli.servers run
 
@@ -59,7 +64,7 @@ constraints: $(BIN)/uv ## choose the versions anew, after a change of dependenci
 	@sed -i.old -e '/^-e /d' -e 's/^\([A-Za-z0-9._-]*\)\[[^]]*\]/\1/' constraints.txt && rm constraints.txt.old
 
 clean: ## remove what the targets have made
-	@rm -rf .venv .venv-torch .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo-output
+	@rm -rf .venv .venv-torch .venv-peers .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo-output
 	@find $(MEMBERS) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): requirements-dev.txt constraints.txt $(MEMBERS:%=%/pyproject.toml) | $(BIN)/uv
@@ -72,6 +77,13 @@ $(TORCH): schemas/pyproject.toml producer/pyproject.toml | $(BIN)/uv
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-torch
 	@VIRTUAL_ENV=.venv-torch $(BIN)/uv pip install --compile-bytecode --python .venv-torch/bin/python \
 		'torch>=2.6' -e ./schemas -e ./producer -c constraints.txt
+	@touch $@
+
+$(PEERS): bench/peers/requirements.txt producer/pyproject.toml schemas/pyproject.toml | $(INSTALLED)
+	@echo "Installing other loggers into .venv-peers"
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-peers
+	@VIRTUAL_ENV=.venv-peers $(BIN)/uv pip install --compile-bytecode --python .venv-peers/bin/python \
+		-r bench/peers/requirements.txt -e ./schemas -e ./producer
 	@touch $@
 
 $(BIN)/uv: | $(BIN)/python

@@ -1,6 +1,7 @@
 """Measures everything in one run: `make bench`. Prints a table and, as its last line, one JSON object.
 
-    python bench/run.py [--events N] [--many-events N] [--point-records N] [--delay-seconds S] [--calls N] [--repeat N]
+    python bench/run.py [--events N] [--many-events N] [--point-records N] [--delay-seconds S] [--log-seconds S]
+                        [--repeat N] [--only-log]
 
 A broker is found or started (see `make kafka`); it runs on the same cores as what is measured. Each figure is the
 median of the repeats, which take turns, so that a machine that slows down slows all of them; a ratio is that of the
@@ -69,7 +70,8 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--many-events", type=int, default=10_000_000, help="single events of the last; 0: none")
     parser.add_argument("--point-records", type=int, default=40_000, help=f"records of {POINTS_PER_RECORD} points")
     parser.add_argument("--delay-seconds", type=float, default=20, help="how long events are published one by one")
-    parser.add_argument("--calls", type=int, default=100_000, help="calls of run.log")
+    parser.add_argument("--log-seconds", type=float, default=60, help="how long run.log is called, each way, each time")
+    parser.add_argument("--only-log", action="store_true", help="measure run.log alone, without a broker")
     parser.add_argument("--repeat", type=int, default=3, help="times that each is measured")
     chosen = parser.parse_args(arguments)
 
@@ -79,6 +81,10 @@ def main(arguments: Sequence[str]) -> None:
         taken.setdefault(name, []).append(value)
         say(f"  {name}: {value:,.2f}")
 
+    measure_log(chosen, take)
+    if chosen.only_log:
+        finish(taken, {})
+        return
     kafka = find_kafka(Settings.read())
     try:
         servers = kafka.bootstrap_servers
@@ -89,17 +95,42 @@ def main(arguments: Sequence[str]) -> None:
         measure_many(servers, chosen, take)
     finally:
         kafka.close()
-    for _ in range(chosen.repeat):
-        for name, value in measure("log_call.py", str(chosen.calls)).items():
-            take(f"log_call_{name}", value)
+    finish(taken, {"event_bytes": size})
 
+
+def finish(taken: dict[str, list[float]], single: dict[str, float]) -> None:
+    """Print what was taken, with its ratios, and what was measured once."""
     for name, over, under in _RATIOS:
-        pairs = zip(taken[over], taken[under], strict=True)
-        taken[name] = [above / below for above, below in pairs]
-    figures = {name: statistics.median(values) for name, values in taken.items()}
-    figures["event_bytes"] = size
+        if over in taken:
+            taken[name] = [above / below for above, below in zip(taken[over], taken[under], strict=True)]
+    figures = {name: statistics.median(values) for name, values in taken.items()} | single
     show(figures, taken)
     print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
+
+
+def measure_log(chosen: argparse.Namespace, take: Callable[[str, float], None]) -> None:
+    """Measure what a training loop has to do with: calls of run.log, and what they cost a training."""
+    seconds = str(chosen.log_seconds)
+    for turn in range(1, chosen.repeat + 1):
+        say(f"run.log: turn {turn} of {chosen.repeat}")
+        flat = measure("log_call.py", "flat", "--seconds", seconds)
+        take("log_call_flat_out_p50_us", flat["p50_us"])
+        take("log_call_flat_out_p99_us", flat["p99_us"])
+        take("log_call_max_ms", flat["max_ms"])
+        take("log_call_empty_max_ms", flat["empty_max_ms"])
+        take("log_call_points_dropped", flat["dropped"])
+        paced = measure("log_call.py", "paced", "--seconds", seconds)
+        take("log_call_paced_p50_us", paced["p50_us"])
+        take("log_call_paced_p99_us", paced["p99_us"])
+        take("log_call_paced_empty_p50_us", paced["empty_p50_us"])
+        take("log_call_paced_empty_p99_us", paced["empty_p99_us"])
+        training = measure("training.py", "--seconds", seconds)
+        take("training_slowdown_percent", training["slowdown_percent"])
+        take("training_pairs_apart_percent", training["pairs_apart_percent"])
+        take("training_in_calls_percent", training["in_calls_percent"])
+        stalled = measure("log_call.py", "stalled", "--seconds", str(chosen.log_seconds / 2))
+        take("producer_peak_mib", stalled["peak_mib"])
+        take("producer_stalled_points_per_s", stalled["points_per_s"])
 
 
 def measure_events(servers: str, chosen: argparse.Namespace, take: Callable[[str, float], None]) -> int:

@@ -262,7 +262,7 @@ class Recorder:
         ring.set(CLOSING, 1)
         self._wake.set()
         if self._thread is not None:
-            self._thread.join(max(0.0, deadline - time.monotonic()) + 0.5)
+            self._thread.join(min(max(0.0, deadline - time.monotonic()) + 0.5, threading.TIMEOUT_MAX))
             if self._thread.is_alive():
                 return self._left()
         else:

@@ -98,6 +98,7 @@ FRAGMENT_BYTES: Final = 96
 _FRAGMENT: Final = struct.Struct(f"<qqII{FRAGMENT_BYTES}sQ")
 _LENGTH: Final = struct.Struct("<I")
 _LARGEST_DEFINITIONS: Final = 1 << 20
+_ZEROS: Final = 1 << 20
 #: A signal handler that logs while the thread that it interrupted refills would wait for itself.
 _LONGEST_WAIT_SECONDS: Final = 0.01
 
@@ -309,7 +310,11 @@ def _mapped(path: Path | None, size_bytes: int) -> mmap.mmap:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         # What is not allocated now would kill the process when it is written, once the disk is full.
-        os.posix_fallocate(descriptor, 0, size_bytes)
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, size_bytes)
+        else:
+            for _ in range(0, size_bytes, _ZEROS):
+                os.write(descriptor, bytes(_ZEROS))
         return mmap.mmap(descriptor, size_bytes)
     except BaseException:
         path.unlink(missing_ok=True)

@@ -63,9 +63,11 @@ class RingLocks:
 def new_ring_directory(spool_directory: Path) -> Path:
     """Return the directory for a new ring, which is made; raises OSError."""
     for directory in _directories(spool_directory):
-        if directory.parent.parent == _MEMORY and not _is_ours(directory.parent):
-            continue
         try:
+            if _in_memory(directory):
+                directory.parent.mkdir(mode=0o700, exist_ok=True)
+            if not _may_enter(directory):
+                continue
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError:
             continue
@@ -83,13 +85,12 @@ def remove_ring(path: Path, locks: RingLocks) -> None:
 
 
 def ring_files(spool_directory: Path) -> list[Path]:
-    """Return the rings of the processes that spool to `spool_directory`, the oldest first."""
+    """Return this user's rings of the processes that spool to `spool_directory`, the oldest first."""
     found: list[Path] = []
     for directory in _directories(spool_directory):
-        try:
-            found += [file for file in directory.iterdir() if file.name.endswith(RING_SUFFIX)]
-        except OSError:
-            continue
+        if _may_enter(directory):
+            with contextlib.suppress(OSError):
+                found += [file for file in directory.iterdir() if file.name.endswith(RING_SUFFIX) and _is_own(file)]
     return sorted(found, key=lambda path: path.name)
 
 
@@ -116,11 +117,23 @@ def _directories(spool_directory: Path) -> list[Path]:
     return [_MEMORY / f"trailhouse-{os.getuid()}" / name, beside]
 
 
-def _is_ours(directory: Path) -> bool:
-    """Return whether this directory, which is made if need be, is one that only this user may enter."""
+def _in_memory(directory: Path) -> bool:
+    return directory.parent.parent == _MEMORY
+
+
+def _may_enter(directory: Path) -> bool:
+    """Return whether nobody else can have put anything there: in memory every user may make directories."""
+    if not _in_memory(directory):
+        return True
     try:
-        directory.mkdir(mode=0o700, exist_ok=True)
-        found = directory.lstat()
+        found = directory.parent.lstat()
     except OSError:
         return False
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not stat.S_IMODE(found.st_mode) & 0o077
+
+
+def _is_own(file: Path) -> bool:
+    try:
+        return file.lstat().st_uid == os.getuid()
+    except OSError:
+        return False
