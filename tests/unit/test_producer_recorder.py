@@ -10,6 +10,7 @@ import pytest
 
 from producing import producers, read_spools
 from trailhouse.formed import Context, Record
+from trailhouse.forming import Former
 from trailhouse.once import forget_warnings
 from trailhouse.recorder import Recorder
 from trailhouse.settings import ProducerSettings
@@ -217,3 +218,39 @@ def test_the_spool_is_free_when_its_producer_has_finished(tmp_path: Path) -> Non
 
 def _envelope() -> dict[str, Any]:
     return {"occurred_at": 1, **CONTEXT.envelope()}
+
+
+def test_what_goes_wrong_amid_a_batch_doubles_nothing_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch is numbered as a whole or not at all: the next try begins with it again."""
+    made = recorder(tmp_path)
+    form, failures = Former.form, iter([True, True, False])
+
+    def failing(self: Former, items: Any) -> Any:
+        yield from form(self, items)
+        if items and next(failures, False):
+            raise IndexError("made up by this test")
+
+    monkeypatch.setattr(Former, "form", failing)
+    for i in range(10):
+        log(made, float(i))
+    wait_for(lambda: next(failures, None) is None)
+    assert finish(made) == 0
+    events = read_spools(tmp_path)
+    check_account(events)
+    assert [p["value"] for e in events for p in e.fields.get("points", [])] == [float(i) for i in range(10)]
+
+
+def test_a_loop_that_logs_faster_than_its_own_thread_writes_has_a_helper_soon(tmp_path: Path) -> None:
+    """It would never come to an end of writing by itself, and drop what the ring has no room for."""
+    made = recorder(tmp_path, buffer_mib=4)
+    until = time.monotonic() + 30
+    log(made, 0.0)
+    value = 1
+    while not (made.ring.path and list(made.ring.path.parent.glob("helper.lock"))) and time.monotonic() < until:
+        for _ in range(2_000):
+            log(made, float(value))
+            value += 1
+    assert time.monotonic() < until
+    assert finish(made) == 0
+    events = read_spools(tmp_path)
+    check_account(events)

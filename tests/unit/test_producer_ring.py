@@ -6,10 +6,12 @@ import contextlib
 import random
 import struct
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from producing import start_script
 from trailhouse.ring import METRICS_IN_SLOT, NO_STEP, PROGRESS, Ring, RingFullError
 from trailhouse.ring_reader import Call, Message, RingReader
 from trailhouse_schemas.errors import SpoolError
@@ -257,3 +259,54 @@ def test_what_is_no_ring_is_refused(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(SpoolError, match=r"a\.ring"):
         RingReader.open(path)
+
+
+def test_what_another_process_is_writing_is_never_read_half(tmp_path: Path) -> None:
+    """It writes without a pause while this one reads without one: each slot is there as a whole, or not yet."""
+    path = tmp_path / "a.ring"
+    script = f"""
+        import struct
+        from pathlib import Path
+        from trailhouse.ring import Ring, RingFullError
+        ring = Ring(Path({str(path)!r}), 1 << 16, {{}})
+        pack, number = ring.shape(("a", "b"), {{}})
+        for step in range(1, 300_001):
+            while True:
+                try:
+                    slot = ring.take()
+                except RingFullError:
+                    continue
+                break
+            pack(ring.memory, ring.place(slot), step, step, number, float(step), float(-step), slot + 1)
+    """
+    writer = start_script(script, tmp_path, {})
+    try:
+        until = time.monotonic() + 60
+        while not path.exists() and time.monotonic() < until:
+            time.sleep(0.001)
+        reader = RingReader.open(path)
+        position = step = 0
+        while step < 300_000 and time.monotonic() < until:
+            taken = reader.take(position, 1_000, writer_gone=False)
+            for call in taken.items:
+                step += 1
+                assert isinstance(call, Call), (step, call)
+                assert (call.at_ns, call.step, call.definition) == (step, step, 1)
+                assert values(reader, call) == [float(step), float(-step)]
+            position = taken.until
+            free(reader, position)
+        assert step == 300_000
+    finally:
+        writer.kill()
+        writer.communicate()
+
+
+def test_a_ring_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    """Whatever it says of itself."""
+    path = tmp_path / "a.ring"
+    Ring(path, SIZE, {"producer_id": "p"})
+    whole = path.read_bytes()
+    for length in (24, 5_000, len(whole) - 128, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(SpoolError, match=r"a\.ring"):
+            RingReader.open(path)

@@ -13,6 +13,7 @@ What it promises:
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -101,21 +102,11 @@ class Drainer:
         """
         if time.monotonic() < self._try_again_at:
             return False
-        self._turn_at = time.monotonic() + self._owner["flush_interval_seconds"]
         try:
             self._open()
             if self._pending:
                 self._write()
-            self._beat_if_due(writer_gone=writer_gone)
-            taken = self._reader.take(self._position, _MOST_SLOTS, writer_gone=writer_gone)
-            for _ in range(taken.lost):
-                self._drop_event()
-            for made in self._former.form(taken.items):
-                self._number(made)
-            if taken.until == self._position or taken.until - self._position < _MOST_SLOTS:
-                self._number_drops()
-            more = taken.until - self._position >= _MOST_SLOTS
-            self._pending_until = taken.until
+            more = self._take(writer_gone=writer_gone)
             self._write()
         except SpoolError as error:
             self.backed_off_seconds = min(max(self.backed_off_seconds * 2, 0.2), _LONGEST_BACK_OFF_SECONDS)
@@ -125,6 +116,27 @@ class Drainer:
         if self.backed_off_seconds:
             self.backed_off_seconds = 0.0
             inform(f"spool directory {self.directory} can be written again")
+        return more
+
+    def _take(self, *, writer_gone: bool) -> bool:
+        """Take out and number what is there, or nothing where something goes wrong; return whether there is more."""
+        before = replace(self.counts), self._seen_points, self._seen_events
+        try:
+            self._beat_if_due(writer_gone=writer_gone)
+            taken = self._reader.take(self._position, _MOST_SLOTS, writer_gone=writer_gone)
+            for _ in range(taken.lost):
+                self._drop_event()
+            for made in self._former.form(taken.items):
+                self._number(made)
+            more = taken.until - self._position >= _MOST_SLOTS
+            if not more:
+                self._number_drops()
+                self._turn_at = time.monotonic() + self._owner["flush_interval_seconds"]
+        except BaseException:
+            self.counts, self._seen_points, self._seen_events = before
+            self._pending = []
+            raise
+        self._pending_until = taken.until
         return more
 
     def end(self, phase: str, *, writer_gone: bool) -> bool:

@@ -78,6 +78,8 @@ class _Served:
         self.not_before = 0.0
         self.look_at = 0.0
         self.gone = False
+        #: Whether there was more than is taken out in one turn.
+        self.busy = False
 
     def serve(self) -> bool:
         """Empty it if it is time; return whether it has ended, and all is in the spool."""
@@ -88,9 +90,7 @@ class _Served:
         closing = bool(self.reader.get(CLOSING))
         if (closing or self.gone) and now >= self.not_before:
             return self.drainer.end("finished" if closing else "found_dead", writer_gone=self.gone)
-        if now >= self.not_before and self.drainer.is_due():
-            while self.drainer.turn():
-                pass
+        self.busy = now >= self.not_before and self.drainer.is_due() and self.drainer.turn()
         return False
 
     def leave(self) -> None:
@@ -132,7 +132,8 @@ class Helper:
                     self._readers.pop(spool, None)
             if self._served or self._forwarders:
                 idle_since = time.monotonic()
-            time.sleep(_POLL_SECONDS)
+            if not any(served.busy for served in self._served.values()):
+                time.sleep(_POLL_SECONDS)
 
     def _scan(self) -> None:
         for path in sorted(self._directory.glob(f"*{RING_SUFFIX}")):
@@ -144,11 +145,13 @@ class Helper:
                     locks.leave(path)
                     continue
                 served = _Served(path, locks, self._forward)
-            except (SpoolError, OSError, ValueError) as error:
+            except Exception as error:  # noqa: BLE001 - one ring must not keep the others
                 locks.leave(path)
                 if path.exists():
                     self._unreadable.add(path)
-                    warn_once(str(error))
+                    warn_once(
+                        str(error) if isinstance(error, SpoolError) else f"Ring {path} cannot be read ({error!r})"
+                    )
                 continue
             if served.reader.get(DONE):
                 served.leave()

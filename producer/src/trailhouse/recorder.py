@@ -57,6 +57,8 @@ __all__ = ["Recorder", "new_id"]
 
 #: A process that is over sooner is not worth a helper.
 _ALONE_SECONDS: Final = 1.0
+#: Nor does a process wait for that long whose ring is full to this part: it logs faster than it can write.
+_SHARE_ALONE: Final = 16
 #: Between two looks at the ring, by a process that empties it itself.
 _POLL_SECONDS: Final = 0.05
 #: Between two looks at the ring, by a process that does not empty it itself.
@@ -348,11 +350,16 @@ class Recorder:
     # What the thread alone does, and the end where there is none.
 
     def _main(self) -> None:
-        try:
-            self._keep()
-            self._finish()
-        except Exception as error:  # noqa: BLE001 - whatever happens here, the training goes on
-            warn_once(f"events are written only later ({type(error).__name__}: {error})", key=("recorder",))
+        while True:
+            try:
+                self._keep()
+                self._finish()
+            except Exception as error:  # noqa: BLE001 - whatever happens here, the thread must outlive it
+                warn_once(f"events are written only later ({type(error).__name__}: {error})", key=("recorder",))
+                self._leave()
+                time.sleep(_POLL_SECONDS)
+            if self._stop_at and (self.ring.get(DONE) or time.monotonic() >= self._stop_at):
+                return
 
     def _keep(self) -> None:
         """Empty the ring at first, then see to it that a helper does."""
@@ -366,9 +373,12 @@ class Recorder:
                 self._drain()
                 if not self._may_have_helper(helpers):
                     self._announce()
-                elif time.monotonic() - began >= _ALONE_SECONDS:
+                elif (
+                    time.monotonic() - began >= _ALONE_SECONDS or self.ring.waiting > self.ring.capacity // _SHARE_ALONE
+                ):
                     self._leave()
                     alone = False
+                    continue
             elif not alone and not asked_at and self._is_free():
                 helpers, asked_at = helpers + 1, time.monotonic()
                 if not start_helper(self.ring.path.parent):
@@ -396,7 +406,8 @@ class Recorder:
                     self._leave()
                     return
             elif self._waiting and self._take_over():
-                self._drain()
+                with unforked():
+                    self._made_drainer().turn()
             if time.monotonic() >= self._stop_at:
                 if self._drainer is not None:
                     self._leave()
@@ -431,7 +442,8 @@ class Recorder:
     def _drain(self) -> None:
         drainer = self._made_drainer()
         more = drainer.is_due()
-        while more:
+        until = time.monotonic() + _ALONE_SECONDS
+        while more and not self._stop_at and time.monotonic() < until:
             with unforked():
                 more = drainer.turn()
 

@@ -47,7 +47,7 @@ __all__ = [
     "MAGIC",
     "METRICS_IN_SLOT",
     "NO_STEP",
-    "NUMBER",
+    "NUMBER_BYTES",
     "OPEN_RUNS",
     "PROGRESS",
     "READ",
@@ -63,7 +63,7 @@ FORMAT_VERSION: Final = 1
 HEADER_BYTES: Final = 4096
 #: magic, version, definitions' bytes, slots.
 HEAD: Final = struct.Struct("<8sIIQ")
-NUMBER: Final = struct.Struct("<Q")
+NUMBER_BYTES: Final = 8
 #: Places of the reader's numbers in the header: how far it is, by name, and whether it has ended.
 PROGRESS: Final = {
     "read": 64,
@@ -129,7 +129,7 @@ class Ring:
         Raises:
             OSError: there is no room, or no right to write there.
         """
-        definitions = min(_LARGEST_DEFINITIONS, max(size_bytes, 1 << 16) // 8)
+        definitions = min(_LARGEST_DEFINITIONS, max(size_bytes, 1 << 16) // 8 // SLOT_BYTES * SLOT_BYTES)
         slots = (max(size_bytes, 1 << 16) - HEADER_BYTES - definitions) // SLOT_BYTES
         self.path = path
         self.first = HEADER_BYTES + definitions
@@ -137,6 +137,8 @@ class Ring:
         self.capacity: Final = slots
         self._half = None if path is None else path.with_name(path.name + ".new")
         self.memory = _mapped(self._half, self.first + slots * SLOT_BYTES)
+        #: Read and written whole, which `struct` does not promise: it clears a number before it writes it.
+        self._numbers = memoryview(self.memory).cast("Q")
         HEAD.pack_into(self.memory, 0, MAGIC, FORMAT_VERSION, definitions, slots)
         #: Numbers of slots that may be written, each once.
         self.slots: Iterator[int] = iter(())
@@ -215,7 +217,7 @@ class Ring:
     def void(self, slot: int) -> None:
         """Say of a slot that was taken and could not be written that it holds nothing."""
         place = self.place(slot)
-        if NUMBER.unpack_from(self.memory, place + SLOT_BYTES - NUMBER.size)[0] != slot + 1:
+        if self.get(place + SLOT_BYTES - NUMBER_BYTES) != slot + 1:
             _PACKERS[0](self.memory, place, 0, 0, VOID, slot + 1)
 
     def put(self, message: bytes) -> bool:
@@ -248,11 +250,11 @@ class Ring:
 
     def get(self, place: int) -> int:
         """Return a number of the header."""
-        return int(NUMBER.unpack_from(self.memory, place)[0])
+        return self._numbers[place // NUMBER_BYTES]
 
     def set(self, place: int, value: int) -> None:
         """Set a number of the header."""
-        NUMBER.pack_into(self.memory, place, value)
+        self._numbers[place // NUMBER_BYTES] = value
 
     def said(self) -> tuple[tuple[str, ...], str] | None:
         """Return the warning that the reader left last, and the key under which it is said once; None where none is."""

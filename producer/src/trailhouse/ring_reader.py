@@ -18,7 +18,7 @@ from trailhouse.ring import (
     LONGEST_SAID_BYTES,
     MAGIC,
     METRICS_IN_SLOT,
-    NUMBER,
+    NUMBER_BYTES,
     SAID,
     SLOT_BYTES,
     VOID,
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Call", "Message", "RingReader", "Taken"]
 
-#: Time, step, definition, values, mark. Values stay as they are, for that is how they go on.
-_SLOT: Final = struct.Struct(f"<qqI{'8s' * METRICS_IN_SLOT}4xQ")
+#: Time, step, definition, values. Values stay as they are, for that is how they go on.
+_SLOT: Final = struct.Struct(f"<qqI{'8s' * METRICS_IN_SLOT}")
 _FRAGMENT: Final = struct.Struct(f"<qqII{FRAGMENT_BYTES}s")
 _LENGTH: Final = struct.Struct("<I")
 #: A slot that is not written while later ones are: whoever was to write it was interrupted for good.
@@ -114,6 +114,9 @@ class RingReader:
         magic, version, definitions, slots = HEAD.unpack_from(memory, 0)
         if magic != MAGIC or version != FORMAT_VERSION:
             raise SpoolError(f"Ring {name} has format {version if magic == MAGIC else 'none'}; move it away")
+        if not slots or definitions % NUMBER_BYTES or len(memory) != HEADER_BYTES + definitions + slots * SLOT_BYTES:
+            raise SpoolError(f"Ring {name} is not as long as it says; move it away")
+        self._numbers = memoryview(memory).cast("Q")
         #: How many slots there are.
         self.slots: int = slots
         self._first = HEADER_BYTES + definitions
@@ -155,11 +158,11 @@ class RingReader:
 
     def get(self, place: int) -> int:
         """Return a number of the header."""
-        return int(NUMBER.unpack_from(self.memory, place)[0])
+        return self._numbers[place // NUMBER_BYTES]
 
     def set(self, place: int, value: int) -> None:
         """Set one of the reader's numbers in the header."""
-        NUMBER.pack_into(self.memory, place, value)
+        self._numbers[place // NUMBER_BYTES] = value
 
     def say(self, key: list[str], text: str) -> None:
         """Leave a warning for people, which the writer's process shows them unless it has shown one with this key."""
@@ -171,8 +174,7 @@ class RingReader:
 
     def is_written(self, slot: int) -> bool:
         """Return whether that slot holds something."""
-        place = self._first + slot % self.slots * SLOT_BYTES + SLOT_BYTES - NUMBER.size
-        return self.get(place) == slot + 1
+        return self.get(self._first + slot % self.slots * SLOT_BYTES + SLOT_BYTES - NUMBER_BYTES) == slot + 1
 
     def take(self, begin: int, most: int, *, writer_gone: bool) -> Taken:
         """Return what was written from slot `begin` on: at most `most` slots and the rest of a message begun in them.
@@ -184,12 +186,15 @@ class RingReader:
         slot = begin
         while (slot < begin + most or message.parts) and slot < begin + self.slots:
             place = self._first + slot % self.slots * SLOT_BYTES
-            at_ns, step, number, *values, mark = _SLOT.unpack_from(self.memory, place)
-            if mark != slot + 1:
+            # The mark first: it is written last, and what is read before it may be older than it.
+            if self.get(place + SLOT_BYTES - NUMBER_BYTES) != slot + 1:
                 if not self._is_lost(slot, writer_gone=writer_gone):
                     break
                 message.lost += not message.parts
-            elif number == FRAGMENT:
+                slot += 1
+                continue
+            at_ns, step, number, *values = _SLOT.unpack_from(self.memory, place)
+            if number == FRAGMENT:
                 whole = message.add(slot, *_FRAGMENT.unpack_from(self.memory, place))
                 if whole is not None:
                     items.append(Message(whole))
@@ -212,9 +217,8 @@ class RingReader:
 
     def _is_followed(self, slot: int, far: int) -> bool:
         # A slot's mark of an earlier lap is another number.
-        first, step = (self._first + SLOT_BYTES - NUMBER.size) // NUMBER.size, SLOT_BYTES // NUMBER.size
-        with memoryview(self.memory) as raw, raw.cast("Q") as numbers, numbers[first::step] as marks:
-            return any(marks[later % self.slots] == later + 1 for later in range(slot + 1, slot + far))
+        marks = self._numbers[(self._first + SLOT_BYTES) // NUMBER_BYTES - 1 :: SLOT_BYTES // NUMBER_BYTES]
+        return any(marks[later % self.slots] == later + 1 for later in range(slot + 1, slot + far))
 
     def _read_definitions(self) -> None:
         while self._defined_to + _LENGTH.size <= self._first:
@@ -222,5 +226,9 @@ class RingReader:
             begin = self._defined_to + _LENGTH.size
             if not length or begin + length > self._first:
                 break
-            self._definitions.append(json.loads(self.memory[begin : begin + length]))
+            try:
+                definition = json.loads(self.memory[begin : begin + length])
+            except ValueError:  # it is being written
+                break
+            self._definitions.append(definition)
             self._defined_to = begin + length

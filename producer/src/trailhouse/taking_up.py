@@ -29,10 +29,10 @@ def take_up_rings(spool_directory: Path) -> int:
         try:
             if locks.writer.acquire():
                 left += not (locks.drainer.acquire() and _take_up(path, locks))
-        except (SpoolError, OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one, there are others
             if path.exists():
                 left += 1
-                warn_once(str(error))
+                warn_once(str(error) if isinstance(error, SpoolError) else f"Ring {path} cannot be read ({error!r})")
         finally:
             locks.leave(path)
     return left
