@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["ForwarderThread", "forward_all", "forward_paths", "registry_of", "wait_until_forwarded"]
 
 _IDLE_SECONDS: Final = 0.1
+#: A helper that has a dead process's ring is done with it by then.
+_TAKEN_UP_SECONDS: Final = 5.0
 #: Between tries while the spool itself cannot be read or written.
 _PAUSE_SECONDS: Final = 1.0
 
@@ -149,7 +151,10 @@ def forward_paths(
     too. Finished spools are removed. A spool that cannot be read is named once and left alone.
     """
     due = list(paths)
-    left = sum(take_up_rings(directory) for directory in {path.parent for path in due})
+    directories = {path.parent for path in due}
+    until = time.monotonic() + _TAKEN_UP_SECONDS
+    while (left := sum(map(take_up_rings, directories))) and time.monotonic() < until and not should_stop():
+        time.sleep(_IDLE_SECONDS)  # a helper is at it
     return left + _forward_each(due, forwarder, should_stop, on_forwarded)
 
 

@@ -31,7 +31,7 @@ __all__ = ["Helper", "main"]
 #: Between two looks for what is new; how soon the end of a run is noticed.
 _POLL_SECONDS: Final = 0.05
 #: Between two looks at whether a ring's process is still there.
-_ALIVE_SECONDS: Final = 1.0
+_ALIVE_SECONDS: Final = 0.2
 #: A helper stays for as long when there is nothing to do: runs often follow one another.
 _IDLE_SECONDS: Final = 3.0
 #: Between two looks for new rings.
