@@ -8,12 +8,12 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 
 from producing import producers, read_spools, run_script, settled, start_script
-from trailhouse.rings import ring_files
-from trailhouse_schemas.spool import FileLock, Spool, spool_files
+from trailhouse.rings import RingLocks, ring_files
+from trailhouse_cli.commands.spool.choosing import who_holds
+from trailhouse_schemas.spool import Spool, spool_files
 
 if TYPE_CHECKING:
     import subprocess
@@ -89,7 +89,7 @@ def test_a_helper_that_is_killed_loses_nothing(training: subprocess.Popen[str], 
     """The next one goes on where the spool ends; also when the training dies in the same moment."""
     assert training.stdout is not None
     first = training.stdout.readline()
-    killed: set[int] = set()
+    killed = {training.pid}
     for _ in range(1 if both else 3):
         helper = wait_for_helper(tmp_path, killed)
         time.sleep(0.3)
@@ -122,17 +122,13 @@ def test_where_no_helper_comes_a_thread_writes(tmp_path: Path) -> None:
 
 
 def wait_for_helper(spool: Path, but: set[int]) -> int:
-    """Return the process id of the helper of a spool directory, once it empties a ring."""
-    until = time.monotonic() + 30
+    """Return the process id of whoever empties the ring of a spool directory, once it is none of these."""
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         for path in ring_files(spool):
-            for process in psutil.process_iter(["pid", "cmdline"]):
-                command = process.info["cmdline"] or []
-                if command[-1:] == [str(path.parent)] and process.info["pid"] not in but:
-                    lock = FileLock(path.with_name(path.name + ".drainer"))
-                    if not lock.acquire():
-                        return int(process.info["pid"])
-                    lock.release()
+            _, holder = who_holds(RingLocks(path).drainer)
+            if holder is not None and holder not in but:
+                return holder
         time.sleep(0.02)
     raise AssertionError("no helper came")
 

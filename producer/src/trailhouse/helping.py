@@ -18,7 +18,7 @@ from trailhouse.forwarding import ForwarderThread
 from trailhouse.once import LOGGER, warn_once
 from trailhouse.ring import CLOSING, DONE
 from trailhouse.ring_reader import RingReader
-from trailhouse.rings import RING_SUFFIX, RingLocks, remove_ring
+from trailhouse.rings import HELPER_LOCK, RING_SUFFIX, RingLocks, remove_ring
 from trailhouse.settings import ProducerSettings
 from trailhouse_schemas.errors import SpoolError
 from trailhouse_schemas.spool import FileLock
@@ -38,12 +38,13 @@ _IDLE_SECONDS: Final = 3.0
 _SCAN_SECONDS: Final = 0.2
 
 
-def main(directory: str) -> None:
-    """Empty the rings in `directory` until there are none; the program of a helper process."""
+def main(directory: str, lock_descriptor: int) -> None:
+    """Empty the rings in `directory` until there are none; the program of a helper process, which inherits the lock."""
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))  # what the process that started it had set for itself
     place = Path(directory)
-    lock = FileLock(place / "helper.lock")
+    lock = FileLock(place / HELPER_LOCK)
+    lock.adopt(lock_descriptor)
     while _acquired(lock):
         Helper(place).serve()
         lock.path.unlink(missing_ok=True)

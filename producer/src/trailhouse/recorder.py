@@ -65,7 +65,6 @@ _POLL_SECONDS: Final = 0.05
 _LOOK_SECONDS: Final = 0.5
 #: A helper that has not taken the ring by then does not come.
 _HELPER_COMES_SECONDS: Final = 15.0
-_MOST_HELPERS: Final = 3
 _END_SECONDS: Final = 0.005
 _TRIES: Final = 5
 _NO_SLOTS: Final = iter(())
@@ -127,6 +126,7 @@ class Recorder:
         self._starting = threading.RLock()
         self._drainer: Drainer | None = None
         self._announced = False
+        self._helper_comes = True
 
     def _begin_in_child(self) -> None:
         """Become a producer of one's own; locks may be in any state, and no thread came along."""
@@ -363,30 +363,25 @@ class Recorder:
 
     def _keep(self) -> None:
         """Empty the ring at first, then see to it that a helper does."""
-        began = time.monotonic()
-        helpers, asked_at = 0, 0.0
-        alone = True
+        alone, since = True, time.monotonic()
         while not self._stop_at:
             self._put_waiting()
             self.ring.set(BEAT, time.monotonic_ns())
-            if alone and self._take_over():
+            if not alone:
+                if not self._is_free():
+                    since = time.monotonic()
+                elif time.monotonic() - since > _HELPER_COMES_SECONDS or not start_helper(self.ring.path.parent):
+                    alone, self._helper_comes = True, False
+            elif self._take_over():
                 self._drain()
-                if not self._may_have_helper(helpers):
+                if not self._may_have_helper():
                     self._announce()
                 elif (
-                    time.monotonic() - began >= _ALONE_SECONDS or self.ring.waiting > self.ring.capacity // _SHARE_ALONE
+                    time.monotonic() - since >= _ALONE_SECONDS or self.ring.waiting > self.ring.capacity // _SHARE_ALONE
                 ):
                     self._leave()
-                    alone = False
+                    alone, since = False, time.monotonic()
                     continue
-            elif not alone and not asked_at and self._is_free():
-                helpers, asked_at = helpers + 1, time.monotonic()
-                if not start_helper(self.ring.path.parent):
-                    helpers, alone = _MOST_HELPERS, True
-            elif asked_at and not self._is_free():
-                asked_at = 0.0
-            elif asked_at and time.monotonic() - asked_at > _HELPER_COMES_SECONDS:
-                asked_at, alone = 0.0, helpers >= _MOST_HELPERS
             self.hear()
             self._wake.wait(min(self.settings.flush_interval_seconds, _POLL_SECONDS) if alone else _LOOK_SECONDS)
 
@@ -414,8 +409,8 @@ class Recorder:
                 return
             time.sleep(_END_SECONDS)
 
-    def _may_have_helper(self, helpers: int) -> bool:
-        return self._locks is not None and self.settings.helper and helpers < _MOST_HELPERS
+    def _may_have_helper(self) -> bool:
+        return self._locks is not None and self.settings.helper and self._helper_comes
 
     def _take_over(self) -> bool:
         return self._locks is None or self._locks.drainer.acquire()

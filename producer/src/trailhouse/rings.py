@@ -18,6 +18,7 @@ from typing import Final
 from trailhouse_schemas.spool import FileLock
 
 __all__ = [
+    "HELPER_LOCK",
     "RING_SUFFIX",
     "RingLocks",
     "all_rings",
@@ -28,6 +29,8 @@ __all__ = [
 ]
 
 RING_SUFFIX: Final = ".ring"
+#: Beside the rings of a directory; held by their helper.
+HELPER_LOCK: Final = "helper.lock"
 #: Where memory is a file system.
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a directory of one's own in there, made so that no other can enter
 _BESIDE_SPOOLS: Final = "rings"

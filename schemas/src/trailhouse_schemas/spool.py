@@ -162,6 +162,17 @@ class FileLock:
         FileLock._held.add(self)
         return True
 
+    @property
+    def descriptor(self) -> int | None:
+        """The file descriptor that holds the lock: who inherits it, holds it too."""
+        return self._descriptor
+
+    def adopt(self, descriptor: int) -> None:
+        """Hold the lock by a descriptor that was inherited from who held it."""
+        os.set_inheritable(descriptor, False)
+        self._descriptor = descriptor
+        FileLock._held.add(self)
+
     def release(self) -> None:
         """Give the lock back; nothing happens when it is not held."""
         if self._descriptor is not None:
