@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from producing import producers, read_spools
+from trailhouse.draining import Drainer
 from trailhouse.formed import Context, Record
 from trailhouse.forming import Former
 from trailhouse.once import forget_warnings
-from trailhouse.recorder import Recorder
+from trailhouse.recorder import Recorder, new_id
+from trailhouse.ring import Ring
+from trailhouse.ring_reader import RingReader
+from trailhouse.rings import RING_SUFFIX, RingLocks, new_ring_directory
 from trailhouse.settings import ProducerSettings
 from trailhouse.taking_up import take_up_rings
 from trailhouse_schemas.spool import Spool
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from producing import Spooled
 
 CONTEXT = Context("p", "run", 0, 0, 1, "host", "me")
+COMMON: dict[str, Any] = {"split": "", "dataset_digest": "", "model_id": "", "segment": ()}
 
 
 @pytest.fixture(autouse=True)
@@ -39,8 +44,7 @@ def recorder(directory: Path, **settings: Any) -> Recorder:
 
 def log(made: Recorder, value: float) -> None:
     """Log one metric."""
-    common = {"split": "", "dataset_digest": "", "model_id": "", "segment": ()}
-    made.log(None, CONTEXT, [("a", value)], at_ns=time.monotonic_ns(), step=None, common=common)
+    made.log(None, CONTEXT, [("a", value)], at_ns=time.monotonic_ns(), step=None, common=COMMON)
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
@@ -222,22 +226,92 @@ def _envelope() -> dict[str, Any]:
 
 def test_what_goes_wrong_amid_a_batch_doubles_nothing_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch is numbered as a whole or not at all: the next try begins with it again."""
-    made = recorder(tmp_path)
-    form, failures = Former.form, iter([True, True, False])
+    form = Former.form
+    failed: list[int] = []
 
     def failing(self: Former, items: Any) -> Any:
         yield from form(self, items)
-        if items and next(failures, False):
+        if items and len(failed) < 2:
+            failed.append(len(items))
             raise IndexError("made up by this test")
 
     monkeypatch.setattr(Former, "form", failing)
+    made = recorder(tmp_path)
     for i in range(10):
         log(made, float(i))
-    wait_for(lambda: next(failures, None) is None)
+    wait_for(lambda: len(failed) == 2)
     assert finish(made) == 0
     events = read_spools(tmp_path)
     check_account(events)
     assert [p["value"] for e in events for p in e.fields.get("points", [])] == [float(i) for i in range(10)]
+    assert events[-1].fields["events_dropped"] == 0
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_who_dies_while_it_stores_is_followed_by_one_who_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, stored: bool
+) -> None:
+    """Right before the spool has the events, or right after: none is lost, none doubled, and no number used twice."""
+    ring = Ring(None, 1 << 20, owner(tmp_path))
+    shape = ring.shape(("a",), {"context": CONTEXT.envelope(), **COMMON})
+    assert shape is not None
+    value = 0
+    append = Spool.append
+    for _ in range(5):
+        for _ in range(100):
+            slot = ring.take()
+            shape[0](ring.memory, ring.place(slot), 1, value, shape[1], float(value), slot + 1)
+            value += 1
+        drainer = Drainer(RingReader.of(ring))
+        with monkeypatch.context() as patched:
+            patched.setattr(Spool, "append", lambda *given: (stored and append(*given)) or _die())
+            with pytest.raises(KeyboardInterrupt):
+                drainer.turn()
+        drainer.close()
+    last = Drainer(RingReader.of(ring))
+    assert last.end("finished", writer_gone=True)
+    last.close()
+    events = read_spools(tmp_path)
+    check_account(events)
+    assert [e.sequence for e in events] == list(range(len(events)))
+    assert [p["value"] for e in events for p in e.fields.get("points", [])] == [float(i) for i in range(500)]
+
+
+def test_the_ring_of_who_lives_is_not_taken_up(tmp_path: Path) -> None:
+    """Though nobody empties it at the moment."""
+    directory = new_ring_directory(tmp_path)
+    path = directory / f"{'0' * 8}{RING_SUFFIX}"
+    locks = RingLocks(path)
+    assert locks.writer.acquire()
+    Ring(path, 1 << 20, owner(tmp_path) | {"ring": str(path)})
+    assert take_up_rings(tmp_path) == 0
+    assert path.exists()
+    locks.release()
+    assert take_up_rings(tmp_path) == 0
+    assert not path.exists()
+    assert [e.fields["phase"] for e in read_spools(tmp_path)] == ["started", "found_dead"]
+
+
+def owner(spool: Path) -> dict[str, Any]:
+    """Return what a ring says of its owner."""
+    return {
+        "producer_id": new_id(),
+        "parent_producer_id": "",
+        "process_id": 1,
+        "spool": str(spool),
+        "ring": "",
+        "retained": False,
+        "context": CONTEXT.envelope(),
+        "clock_base_ns": 0,
+        "started_us": 1,
+        "flush_interval_seconds": 0.2,
+        "heartbeat_interval_seconds": 10.0,
+        "settings": {},
+    }
+
+
+def _die() -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_loop_that_logs_faster_than_its_own_thread_writes_has_a_helper_soon(tmp_path: Path) -> None:

@@ -263,3 +263,17 @@ def test_a_spool_with_refused_events_stays_for_the_accounting(tmp_path: Path) ->
         assert spool.drainer_lock.acquire()
         assert not spool.remove_if_finished()
         assert [refused.sequence for refused in spool.refused()] == [0]
+
+
+def test_a_spool_into_which_more_may_come_is_not_removed(tmp_path: Path) -> None:
+    """As long as its producer's ring is there, which may outlive who writes the spool."""
+    ring = tmp_path / "a.ring"
+    ring.touch()
+    Spool.create(tmp_path, "a", ring=str(ring)).close()
+    (path,) = spool_files(tmp_path)
+    for there in (True, False):
+        with Spool.open(path) as spool:
+            assert spool.drainer_lock.acquire()
+            assert spool.remove_if_finished() is not there
+        ring.unlink(missing_ok=True)
+    assert spool_files(tmp_path) == []
