@@ -11,7 +11,7 @@ import pytest
 from producing import producers, read_spools
 from trailhouse.draining import Drainer
 from trailhouse.formed import Context, Record
-from trailhouse.forming import Former
+from trailhouse.forming import Former, Sealed
 from trailhouse.once import forget_warnings
 from trailhouse.recorder import Recorder, new_id
 from trailhouse.ring import Ring
@@ -19,7 +19,9 @@ from trailhouse.ring_reader import RingReader
 from trailhouse.rings import RING_SUFFIX, RingLocks, new_ring_directory
 from trailhouse.settings import ProducerSettings
 from trailhouse.taking_up import take_up_rings
+from trailhouse_schemas import wire
 from trailhouse_schemas.spool import Spool
+from trailhouse_schemas.versions import latest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -247,6 +249,32 @@ def test_what_goes_wrong_amid_a_batch_doubles_nothing_of_it(tmp_path: Path, monk
     assert events[-1].fields["events_dropped"] == 0
 
 
+def test_an_emptier_that_survives_an_error_begins_with_the_batch_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a helper does, which goes on with the same ring."""
+    its = owner(tmp_path)
+    ring = Ring(None, 1 << 20, its)
+    assert ring.put(Sealed("parameters_logged", "run", parameters(its["producer_id"]), 0).to_bytes())
+    drainer = Drainer(RingReader.of(ring))
+    form = Former.form
+
+    def failing(self: Former, items: Any) -> Any:
+        yield from form(self, items)
+        raise IndexError("made up by this test")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Former, "form", failing)
+        for _ in range(3):
+            with pytest.raises(IndexError):
+                drainer.turn()
+    assert drainer.end("finished", writer_gone=True)
+    drainer.close()
+    events = read_spools(tmp_path)
+    check_account(events)
+    assert [e.event_type for e in events] == ["heartbeat_sent", "parameters_logged", "heartbeat_sent"]
+
+
 @pytest.mark.parametrize("stored", [False, True])
 def test_who_dies_while_it_stores_is_followed_by_one_who_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, stored: bool
@@ -257,6 +285,12 @@ def test_who_dies_while_it_stores_is_followed_by_one_who_goes_on(
     assert shape is not None
     value = 0
     append = Spool.append
+
+    def die(*given: Any) -> None:
+        if stored:
+            append(*given)
+        raise KeyboardInterrupt
+
     for _ in range(5):
         for _ in range(100):
             slot = ring.take()
@@ -264,7 +298,7 @@ def test_who_dies_while_it_stores_is_followed_by_one_who_goes_on(
             value += 1
         drainer = Drainer(RingReader.of(ring))
         with monkeypatch.context() as patched:
-            patched.setattr(Spool, "append", lambda *given: (stored and append(*given)) or _die())
+            patched.setattr(Spool, "append", die)
             with pytest.raises(KeyboardInterrupt):
                 drainer.turn()
         drainer.close()
@@ -292,6 +326,12 @@ def test_the_ring_of_who_lives_is_not_taken_up(tmp_path: Path) -> None:
     assert [e.fields["phase"] for e in read_spools(tmp_path)] == ["started", "found_dead"]
 
 
+def parameters(producer_id: str) -> bytes:
+    """Return an event as its producer encodes it."""
+    fields = {**_envelope(), "parameters": {"eta": "1"}, "producer_id": producer_id, "sequence": 0}
+    return wire.encode(latest("parameters_logged"), fields)
+
+
 def owner(spool: Path) -> dict[str, Any]:
     """Return what a ring says of its owner."""
     return {
@@ -308,10 +348,6 @@ def owner(spool: Path) -> dict[str, Any]:
         "heartbeat_interval_seconds": 10.0,
         "settings": {},
     }
-
-
-def _die() -> None:
-    raise KeyboardInterrupt
 
 
 def test_a_loop_that_logs_faster_than_its_own_thread_writes_has_a_helper_soon(tmp_path: Path) -> None:
