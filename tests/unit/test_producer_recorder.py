@@ -283,6 +283,9 @@ def test_who_dies_while_it_stores_is_followed_by_one_who_goes_on(
     ring = Ring(None, 1 << 20, owner(tmp_path))
     shape = ring.shape(("a",), {"context": CONTEXT.envelope(), **COMMON})
     assert shape is not None
+    first = Drainer(RingReader.of(ring))
+    first.turn()  # which writes that the producer has started
+    first.close()
     value = 0
     append = Spool.append
 
