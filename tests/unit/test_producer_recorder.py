@@ -12,6 +12,7 @@ from producing import producers, read_spools
 from trailhouse.draining import Drainer
 from trailhouse.formed import Context, Record
 from trailhouse.forming import Former, Sealed
+from trailhouse.helping import Helper
 from trailhouse.once import forget_warnings
 from trailhouse.recorder import Recorder, new_id
 from trailhouse.ring import Ring
@@ -335,6 +336,24 @@ def parameters(producer_id: str) -> bytes:
     return wire.encode(latest("parameters_logged"), fields)
 
 
+def test_a_helper_ends_though_a_ring_cannot_be_emptied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is no ring, one whose spool cannot be written, one that was taken away: the last ring is long gone."""
+    monkeypatch.setattr("trailhouse.helping._IDLE_SECONDS", 0.2)
+    monkeypatch.setattr("trailhouse.helping._GIVE_UP_SECONDS", 0.2)
+    blocked = tmp_path / "blocked"
+    blocked.write_text("in the way")
+    directory = new_ring_directory(tmp_path)
+    bad, full, whole = (directory / f"{name * 8}{RING_SUFFIX}" for name in "012")
+    bad.write_text("no ring")
+    Ring(full, 1 << 20, owner(blocked))
+    Ring(whole, 1 << 20, owner(tmp_path))
+    assert Helper(directory, set()).serve() == {bad, full}
+    assert not whole.exists()
+    assert [e.fields["phase"] for e in read_spools(tmp_path)] == ["started", "found_dead"]
+    bad.unlink()
+    full.unlink()
+
+
 def owner(spool: Path) -> dict[str, Any]:
     """Return what a ring says of its owner."""
     return {
@@ -349,7 +368,7 @@ def owner(spool: Path) -> dict[str, Any]:
         "started_us": 1,
         "flush_interval_seconds": 0.2,
         "heartbeat_interval_seconds": 10.0,
-        "settings": {},
+        "settings": ProducerSettings().model_dump(mode="json"),
     }
 
 

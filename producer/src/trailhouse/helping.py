@@ -32,6 +32,8 @@ __all__ = ["Helper", "main"]
 _POLL_SECONDS: Final = 0.05
 #: Between two looks at whether a ring's process is still there.
 _ALIVE_SECONDS: Final = 0.2
+#: A dead process's ring whose spool cannot be written for as long is left to the next who looks.
+_GIVE_UP_SECONDS: Final = 60.0
 #: A helper stays for as long when there is nothing to do: runs often follow one another.
 _IDLE_SECONDS: Final = 3.0
 #: Between two looks for new rings.
@@ -45,11 +47,12 @@ def main(directory: str, lock_descriptor: int) -> None:
     place = Path(directory)
     lock = FileLock(place / HELPER_LOCK)
     lock.adopt(lock_descriptor)
+    given_up: set[Path] = set()
     while _acquired(lock):
-        Helper(place).serve()
+        given_up |= Helper(place, given_up).serve()
         lock.path.unlink(missing_ok=True)
         lock.release()
-        if not any(place.glob(f"*{RING_SUFFIX}")):
+        if given_up.issuperset(place.glob(f"*{RING_SUFFIX}")):
             break
     with contextlib.suppress(OSError):
         place.rmdir()
@@ -81,6 +84,13 @@ class _Served:
         self.gone = False
         #: Whether there was more than is taken out in one turn.
         self.busy = False
+        self._ending_since = 0.0
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether it is gone, or its process is and its spool could not be written for long: it is left to others."""
+        late = self.gone and self._ending_since and time.monotonic() - self._ending_since > _GIVE_UP_SECONDS
+        return bool(late) or not self.path.exists()
 
     def serve(self) -> bool:
         """Empty it if it is time; return whether it has ended, and all is in the spool."""
@@ -90,6 +100,7 @@ class _Served:
             self.gone = self.locks.writer.acquire()
         closing = bool(self.reader.get(CLOSING))
         if (closing or self.gone) and now >= self.not_before:
+            self._ending_since = self._ending_since or now
             return self.drainer.end("finished" if closing else "found_dead", writer_gone=self.gone)
         self.busy = now >= self.not_before and self.drainer.is_due() and self.drainer.turn()
         return False
@@ -100,24 +111,27 @@ class _Served:
         if self.reader.get(DONE) and (self.gone or self.locks.writer.acquire()):
             remove_ring(self.path, self.locks)
         else:
-            self.locks.release()
+            self.locks.leave(self.path)
 
 
 class Helper:
     """Empties all rings of one directory that no other process empties."""
 
-    def __init__(self, directory: Path) -> None:
-        """Take the directory; what is warned about goes to the processes whose rings are open."""
+    def __init__(self, directory: Path, given_up: set[Path]) -> None:
+        """Take the directory, and the rings in it that are left to others.
+
+        What is warned about goes to the processes whose rings are open.
+        """
         self._directory = directory
         self._served: dict[Path, _Served] = {}
         self._forwarders: dict[Path, ForwarderThread] = {}
         #: Rings whose processes can still be told something, by spool.
         self._readers: dict[Path, RingReader] = {}
-        self._unreadable: set[Path] = set()
+        self._given_up = set(given_up)
         LOGGER.addHandler(_ToRings(self._readers))
 
-    def serve(self) -> None:
-        """Empty rings until there have been none for a while."""
+    def serve(self) -> set[Path]:
+        """Empty rings until there have been none for a while; return those that cannot be, and are left to others."""
         idle_since = time.monotonic()
         scan_at = 0.0
         while time.monotonic() < idle_since + _IDLE_SECONDS:
@@ -127,6 +141,9 @@ class Helper:
             for path, served in list(self._served.items()):
                 if self._has_ended(served):
                     self._end(path, served)
+                elif served.is_given_up:
+                    self._given_up.add(path)
+                    self._end(path, served)
             for spool, forwarder in list(self._forwarders.items()):
                 if not forwarder.is_alive:
                     del self._forwarders[spool]
@@ -135,10 +152,11 @@ class Helper:
                 idle_since = time.monotonic()
             if not any(served.busy for served in self._served.values()):
                 time.sleep(_POLL_SECONDS)
+        return self._given_up
 
     def _scan(self) -> None:
         for path in sorted(self._directory.glob(f"*{RING_SUFFIX}")):
-            if path in self._served or path in self._unreadable:
+            if path in self._served or path in self._given_up:
                 continue
             locks = RingLocks(path)
             try:
@@ -149,7 +167,7 @@ class Helper:
             except Exception as error:  # noqa: BLE001 - one ring must not keep the others
                 locks.leave(path)
                 if path.exists():
-                    self._unreadable.add(path)
+                    self._given_up.add(path)
                     warn_once(
                         str(error) if isinstance(error, SpoolError) else f"Ring {path} cannot be read ({error!r})"
                     )
