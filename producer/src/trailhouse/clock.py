@@ -10,7 +10,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-__all__ = ["base_ns", "microseconds_at", "moment", "now", "now_us", "wall_clock_offset_us"]
+__all__ = ["base_ns", "microseconds_at", "moment", "now", "now_us"]
 
 _BASE_NS: Final = time.time_ns() - time.monotonic_ns()
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -39,8 +39,3 @@ def now() -> datetime:
 def moment(microseconds: int) -> datetime:
     """Return the moment that many microseconds after 1970, in UTC."""
     return _EPOCH + timedelta(microseconds=microseconds)
-
-
-def wall_clock_offset_us() -> int:
-    """Return the wall clock minus this clock, in microseconds."""
-    return time.time_ns() // 1000 - now_us()
