@@ -58,6 +58,15 @@ def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
         time.sleep(0.005)
 
 
+def drainer(made: Recorder) -> Drainer:
+    """Return what empties the ring, in this process and its first second."""
+    keeper = made._keeper
+    assert keeper is not None
+    wait_for(lambda: keeper._drainer is not None)
+    assert keeper._drainer is not None
+    return keeper._drainer
+
+
 def finish(made: Recorder) -> int:
     """Stop a recorder; return what it could not write."""
     return made.stop(time.monotonic() + 10)
@@ -126,7 +135,7 @@ def test_events_wait_while_the_disk_fails_and_are_all_there_when_it_is_back(
     for i in range(10):
         log(made, float(i))
     wait_for(lambda: f"{directory} cannot be written" in caplog.text)
-    wait_for(lambda: made._drainer is not None and made._drainer.backed_off_seconds > 0.2)
+    wait_for(lambda: drainer(made).backed_off_seconds > 0.2)
     directory.unlink()
     for i in range(10, 20):
         log(made, float(i))
@@ -200,7 +209,7 @@ def test_a_heartbeat_says_what_was_emitted_and_when_the_next_is_due(tmp_path: Pa
     """Started, alive every interval, finished: each with the number of events up to itself."""
     made = recorder(tmp_path, heartbeat_interval_seconds=0.05)
     log(made, 1.0)
-    wait_for(lambda: made._drainer is not None and made._drainer.counts.sequence >= 5)
+    wait_for(lambda: drainer(made).counts.sequence >= 5)
     assert finish(made) == 0
     events = read_spools(tmp_path)
     beats = [e for e in events if e.event_type == "heartbeat_sent"]

@@ -101,7 +101,7 @@ def test_where_there_is_room_for_no_file_memory_of_the_process_will_do(
 ) -> None:
     """What it logs is written by a thread, and is whole at the end."""
     monkeypatch.setattr(rings, "_MEMORY", tmp_path / "nowhere")
-    monkeypatch.setattr("trailhouse.recorder.ring_size_bytes", lambda *_: 1 << 60)
+    monkeypatch.setattr(rings, "ring_size_bytes", lambda *_: 1 << 60)
     made = Recorder(ProducerSettings(), tmp_path / "spool", CONTEXT)
     common = {"split": "", "dataset_digest": "", "model_id": "", "segment": ()}
     made.log(None, CONTEXT, [("a", 1.0)], at_ns=1, step=None, common=common)

@@ -14,22 +14,16 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 import weakref
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import uuid_utils
 
 from trailhouse import clock
-from trailhouse.draining import Drainer
-from trailhouse.forking import unforked
 from trailhouse.forming import Sealed, call_to_bytes
+from trailhouse.keeping import Keeper
 from trailhouse.once import warn_once
 from trailhouse.ring import (
-    BEAT,
-    CLOSING,
-    DONE,
     DROPPED_EVENTS,
     DROPPED_POINTS,
     METRICS_IN_SLOT,
@@ -38,9 +32,7 @@ from trailhouse.ring import (
     Ring,
     RingFullError,
 )
-from trailhouse.ring_reader import RingReader
-from trailhouse.rings import RING_SUFFIX, RingLocks, new_ring_directory, remove_ring, ring_size_bytes
-from trailhouse.starting import start_helper
+from trailhouse.rings import new_ring
 from trailhouse_schemas import wire
 from trailhouse_schemas.catalogue import CATALOGUE
 from trailhouse_schemas.spool import SPOOL_SUFFIX
@@ -51,22 +43,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trailhouse.formed import Context, Record
+    from trailhouse.rings import RingLocks
     from trailhouse.settings import ProducerSettings
 
 __all__ = ["Recorder", "new_id"]
 
-#: A process that is over sooner is not worth a helper.
-_ALONE_SECONDS: Final = 1.0
-#: Nor does a process wait for that long whose ring is full to this part: it logs faster than it can write.
-_SHARE_ALONE: Final = 16
-#: Between two looks at the ring, by a process that empties it itself.
-_POLL_SECONDS: Final = 0.05
-#: Between two looks at the ring, by a process that does not empty it itself.
-_LOOK_SECONDS: Final = 0.5
-#: A helper that has not taken the ring by then does not come.
-_HELPER_COMES_SECONDS: Final = 15.0
-_END_SECONDS: Final = 0.005
-_TRIES: Final = 5
 _NO_SLOTS: Final = iter(())
 _all: Final[weakref.WeakSet[Recorder]] = weakref.WeakSet()
 
@@ -116,17 +97,8 @@ class Recorder:
         self.producer_id = new_id()
         self.ring: Any = _NoRing
         self.finished = False
-        #: Messages that the ring has no room for: events that are never dropped.
-        self._waiting: deque[bytes] = deque()
-        self._putting = threading.Lock()
-        self._locks: RingLocks | None = None
-        self._thread: threading.Thread | None = None
-        self._wake = threading.Event()
-        self._stop_at = 0.0
         self._starting = threading.RLock()
-        self._drainer: Drainer | None = None
-        self._announced = False
-        self._helper_comes = True
+        self._keeper: Keeper | None = None
 
     def _begin_in_child(self) -> None:
         """Become a producer of one's own; locks may be in any state, and no thread came along."""
@@ -185,8 +157,8 @@ class Recorder:
     def append(self, record: Record) -> None:
         """Take an event to be recorded; one that cannot be encoded is warned about and counted."""
         self.start()
-        ring = self.ring
-        if ring is _NoRing:
+        ring, keeper = self.ring, self._keeper
+        if keeper is None:
             return
         try:
             fields = {**record.fields, "producer_id": self.producer_id, "sequence": 0}
@@ -202,8 +174,7 @@ class Recorder:
             ring.count(DROPPED_EVENTS, 1)
             warn_once(f"a {record.event_type} event cannot be encoded ({type(error).__name__}: {error})")
             return
-        if self._waiting or not ring.put(message):
-            self._waiting.append(message)
+        keeper.put(message)
 
     def drop(self, points: int) -> None:
         """Count points of a call that found the ring full."""
@@ -236,17 +207,14 @@ class Recorder:
         with self._starting:
             if self.ring is not _NoRing or self.finished:
                 return
-            ring = self._new_ring()
-            if ring is None:
+            made = self._new_ring()
+            if made is None:
                 return
+            ring, locks = made
+            keeper = self._keeper = Keeper(ring, locks, self.settings, self.on_spool)
             self.ring = ring
             self._say_open_runs()
-            self._thread = threading.Thread(target=self._main, name="trailhouse-recorder", daemon=True)
-            try:
-                self._thread.start()
-            except RuntimeError as error:
-                self._thread = None
-                warn_once(f"events are written only at the end of the process ({error})", key=("no thread",))
+            keeper.start()
         if self.on_start is not None:
             self.on_start()
 
@@ -257,31 +225,12 @@ class Recorder:
             deadline: on `time.monotonic()`'s scale.
         """
         self.finished = True
-        ring = self.ring
-        if ring is _NoRing:
-            return 0
-        self._stop_at = deadline
-        ring.set(CLOSING, 1)
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join(min(max(0.0, deadline - time.monotonic()) + 0.5, threading.TIMEOUT_MAX))
-            if self._thread.is_alive():
-                return self._left()
-        else:
-            self._finish()
-        if not ring.get(DONE):
-            if self._locks is not None:
-                self._locks.release()
-            return max(1, self._left())
-        if self._locks is not None and ring.path is not None:
-            remove_ring(ring.path, self._locks)
-        return 0
+        return 0 if self._keeper is None else self._keeper.stop(deadline)
 
     def hear(self) -> None:
         """Warn about what whoever empties the ring has found."""
-        said = None if self.ring is _NoRing else self.ring.said()
-        if said is not None:
-            warn_once(said[1], key=said[0])
+        if self._keeper is not None:
+            self._keeper.hear()
 
     @property
     def spool_path(self) -> Path | None:
@@ -293,24 +242,18 @@ class Recorder:
         """Whether what could not be written stays where another process finds it."""
         return self.ring is not _NoRing and self.ring.path is not None
 
-    def _left(self) -> int:
-        pending = self._drainer.pending if self._drainer is not None else 0
-        return int(self.ring.waiting) + len(self._waiting) + pending
-
     def _say_open_runs(self) -> None:
         if self.ring is not _NoRing:
             number = self.ring.define({"open_runs": [context.envelope() for context in self._contexts]})
             if number is not None:
                 self.ring.set(OPEN_RUNS, number)
 
-    def _new_ring(self) -> Ring | None:
-        size = self.settings.buffer_mib << 20
+    def _new_ring(self) -> tuple[Ring, RingLocks | None] | None:
         owner = {
             "producer_id": self.producer_id,
             "parent_producer_id": self.parent_producer_id,
             "process_id": os.getpid(),
             "spool": str(self.directory.absolute()),
-            "ring": "",
             "retained": self.retained,
             "context": self._outside.envelope(),
             "clock_base_ns": clock.base_ns(),
@@ -319,142 +262,12 @@ class Recorder:
             "heartbeat_interval_seconds": self.settings.heartbeat_interval_seconds,
             "settings": self.settings.model_dump(mode="json"),
         }
-        for _ in range(_TRIES):
-            try:
-                return self._mapped_ring(owner, size)
-            except FileNotFoundError:  # the last process to leave the directory has removed it meanwhile
-                continue
-            except OSError:
-                break
         try:
-            return Ring(None, size, owner)
+            return new_ring(self.directory, self.producer_id, self.settings.buffer_mib << 20, owner)
         except (OSError, ValueError) as error:
             warn_once(f"nothing can be recorded: there is no memory for the buffer ({error})", key=("no ring",))
             self.finished = True
             return None
-
-    def _mapped_ring(self, owner: dict[str, Any], size_bytes: int) -> Ring:
-        directory = new_ring_directory(self.directory)
-        path = directory / f"{self.producer_id}{RING_SUFFIX}"
-        locks = RingLocks(path)
-        if not locks.writer.acquire():
-            raise OSError(f"{path} is locked")
-        try:
-            ring = Ring(path, ring_size_bytes(directory, size_bytes), owner | {"ring": str(path)})
-        except OSError:
-            locks.remove()
-            raise
-        self._locks = locks
-        return ring
-
-    # What the thread alone does, and the end where there is none.
-
-    def _main(self) -> None:
-        while True:
-            try:
-                self._keep()
-                self._finish()
-            except Exception as error:  # noqa: BLE001 - whatever happens here, the thread must outlive it
-                warn_once(f"events are written only later ({type(error).__name__}: {error})", key=("recorder",))
-                self._leave()
-                time.sleep(_POLL_SECONDS)
-            if self._stop_at and (self.ring.get(DONE) or time.monotonic() >= self._stop_at):
-                return
-
-    def _keep(self) -> None:
-        """Empty the ring at first, then see to it that a helper does."""
-        alone, since = True, time.monotonic()
-        while not self._stop_at:
-            self._put_waiting()
-            self.ring.set(BEAT, time.monotonic_ns())
-            if not alone:
-                if not self._is_free():
-                    since = time.monotonic()
-                elif time.monotonic() - since > _HELPER_COMES_SECONDS or not start_helper(self.ring.path.parent):
-                    alone, self._helper_comes = True, False
-            elif self._take_over():
-                self._drain()
-                if not self._may_have_helper():
-                    self._announce()
-                elif (
-                    time.monotonic() - since >= _ALONE_SECONDS or self.ring.waiting > self.ring.capacity // _SHARE_ALONE
-                ):
-                    self._leave()
-                    alone, since = False, time.monotonic()
-                    continue
-            self.hear()
-            self._wake.wait(min(self.settings.flush_interval_seconds, _POLL_SECONDS) if alone else _LOOK_SECONDS)
-
-    def _finish(self) -> None:
-        """Wait until whoever empties the ring has emptied it, or do it."""
-        while True:
-            self._put_waiting()
-            self.hear()
-            self.ring.set(BEAT, time.monotonic_ns())
-            if self.ring.get(DONE):
-                return
-            if not self._waiting and self._take_over():
-                with unforked():
-                    ended = self._made_drainer().end("finished", writer_gone=False)
-                self._announce()
-                if ended:
-                    self._leave()
-                    return
-            elif self._waiting and self._take_over():
-                with unforked():
-                    self._made_drainer().turn()
-            if time.monotonic() >= self._stop_at:
-                if self._drainer is not None:
-                    self._leave()
-                return
-            time.sleep(_END_SECONDS)
-
-    def _may_have_helper(self) -> bool:
-        return self._locks is not None and self.settings.helper and self._helper_comes
-
-    def _take_over(self) -> bool:
-        return self._locks is None or self._locks.drainer.acquire()
-
-    def _is_free(self) -> bool:
-        """Return whether nobody empties the ring."""
-        if self._locks is None or not self._locks.drainer.acquire():
-            return False
-        self._locks.drainer.release()
-        return True
-
-    def _made_drainer(self) -> Drainer:
-        if self._drainer is None:
-            self._drainer = Drainer(RingReader.of(self.ring))
-        return self._drainer
-
-    def _announce(self) -> None:
-        """Say where the spool is, once: a helper would have said so to itself."""
-        path = None if self._drainer is None else self._drainer.spool_path
-        if path is not None and self.on_spool is not None and not self._announced:
-            self._announced = True
-            self.on_spool(path)
-
-    def _drain(self) -> None:
-        drainer = self._made_drainer()
-        more = drainer.is_due()
-        until = time.monotonic() + _ALONE_SECONDS
-        while more and not self._stop_at and time.monotonic() < until:
-            with unforked():
-                more = drainer.turn()
-
-    def _leave(self) -> None:
-        """Let another go on with the ring."""
-        if self._drainer is not None:
-            with unforked():
-                self._drainer.close()
-            self._drainer = None
-        if self._locks is not None:
-            self._locks.drainer.release()
-
-    def _put_waiting(self) -> None:
-        with self._putting:
-            while self._waiting and self.ring.put(self._waiting[0]):
-                self._waiting.popleft()
 
 
 def _in_child() -> None:

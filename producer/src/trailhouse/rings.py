@@ -13,15 +13,20 @@ import hashlib
 import os
 import stat
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
+from trailhouse.ring import Ring
 from trailhouse_schemas.spool import FileLock
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
     "HELPER_LOCK",
     "RING_SUFFIX",
     "RingLocks",
     "all_rings",
+    "new_ring",
     "new_ring_directory",
     "remove_ring",
     "ring_files",
@@ -37,6 +42,7 @@ _BESIDE_SPOOLS: Final = "rings"
 _SMALLEST_BYTES: Final = 1 << 20
 #: Others need that memory, too: data loaders pass their batches through it.
 _SHARE: Final = 8
+_TRIES: Final = 5
 
 
 class RingLocks:
@@ -61,6 +67,33 @@ class RingLocks:
         for lock in (self.writer, self.drainer):
             lock.path.unlink(missing_ok=True)
             lock.release()
+
+
+def new_ring(
+    spool_directory: Path, producer_id: str, size_bytes: int, owner: Mapping[str, Any]
+) -> tuple[Ring, RingLocks | None]:
+    """Make the ring of a process that spools to `spool_directory`, with the writer's lock held.
+
+    Where no file can be, it is memory of this process alone, and has no locks.
+
+    Args:
+        spool_directory: where its spool will be.
+        producer_id: names the file.
+        size_bytes: of the ring at most.
+        owner: what its definition 0 says, without where the ring is.
+
+    Raises:
+        OSError: there is no memory.
+        ValueError: as OSError.
+    """
+    for _ in range(_TRIES):
+        try:
+            return _mapped_ring(new_ring_directory(spool_directory), producer_id, size_bytes, owner)
+        except FileNotFoundError:  # the last process to leave the directory has removed it meanwhile
+            continue
+        except OSError:
+            break
+    return Ring(None, size_bytes, {**owner, "ring": ""}), None
 
 
 def new_ring_directory(spool_directory: Path) -> Path:
@@ -109,6 +142,20 @@ def ring_size_bytes(directory: Path, wanted_bytes: int) -> int:
     if room.f_bavail * room.f_frsize < size:
         raise OSError(f"there is no room in {directory}")
     return size
+
+
+def _mapped_ring(
+    directory: Path, producer_id: str, size_bytes: int, owner: Mapping[str, Any]
+) -> tuple[Ring, RingLocks]:
+    path = directory / f"{producer_id}{RING_SUFFIX}"
+    locks = RingLocks(path)
+    if not locks.writer.acquire():
+        raise OSError(f"{path} is locked")
+    try:
+        return Ring(path, ring_size_bytes(directory, size_bytes), {**owner, "ring": str(path)}), locks
+    except OSError:
+        locks.remove()
+        raise
 
 
 def _directories(spool_directory: Path) -> list[Path]:
