@@ -8,8 +8,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from messages import consume
 from producing import decode, read_spools, start_script
+from trailhouse_cli.servers.waiting import wait_until
 from trailhouse_schemas.spool import spool_files
 
 if TYPE_CHECKING:
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from trailhouse_cli.servers.kafka import KafkaServer
 
 NAMES = ("heartbeat_sent", "metrics_logged", "run_started", "run_finished")
-QUICK = {"TRAILHOUSE_SAMPLE_INTERVAL_SECONDS": "0"}
+QUICK = {"TRAILHOUSE_SAMPLE_INTERVAL_SECONDS": "0", "TRAILHOUSE_HEARTBEAT_INTERVAL_SECONDS": "3600"}
 #: Waits for a line on its standard input before each of its three parts; prints the slowest call of log of each.
 TRAIN = """
     import sys, time, trailhouse
@@ -70,12 +73,36 @@ def check_all_is_there(messages: list[Any]) -> None:
     assert set(finished) == {len(places)}
 
 
-def test_a_broker_that_is_away_for_a_while_costs_nothing(kafka: KafkaServer, topics: Topics, tmp_path: Path) -> None:
-    """Stopped in the middle of a run and started again: the run ends with an empty spool."""
+def test_a_broker_that_has_lost_what_it_knew_of_the_producer_costs_nothing(
+    kafka: KafkaServer, topics: Topics, tmp_path: Path
+) -> None:
+    """Topics are made anew between two parts: their logs know no producer, and the next number is not the first."""
+    topics.create_catalogue()
+    process = start(tmp_path, kafka, timeout=60)
+    part(process)
+    assert wait_until(lambda: spool_files(tmp_path) != [] and read_spools(tmp_path) == [], seconds=60)
+    before = consume(kafka, NAMES)
+    topics.create_catalogue()
+    part(process)
+    part(process)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    after = consume(kafka, NAMES)
+    assert before
+    assert after
+    check_all_is_there([*before, *after])
+    assert spool_files(tmp_path) == []
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_a_broker_that_is_away_for_a_while_costs_nothing(
+    kafka: KafkaServer, topics: Topics, tmp_path: Path, end: str
+) -> None:
+    """Stopped or killed in the middle of a run and started again: the run ends with an empty spool."""
     topics.create_catalogue()
     process = start(tmp_path, kafka, timeout=60)
     slowest = [part(process)]
-    kafka.stop()
+    getattr(kafka, end)()
     slowest.append(part(process))
     kafka.start()
     slowest.append(part(process))
