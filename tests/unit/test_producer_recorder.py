@@ -21,7 +21,7 @@ from trailhouse.rings import RING_SUFFIX, RingLocks, new_ring_directory
 from trailhouse.settings import ProducerSettings
 from trailhouse.taking_up import take_up_rings
 from trailhouse_schemas import wire
-from trailhouse_schemas.spool import Spool
+from trailhouse_schemas.spool import Spool, spool_files
 from trailhouse_schemas.versions import latest
 
 if TYPE_CHECKING:
@@ -322,6 +322,34 @@ def test_who_dies_while_it_stores_is_followed_by_one_who_goes_on(
     check_account(events)
     assert [e.sequence for e in events] == list(range(len(events)))
     assert [p["value"] for e in events for p in e.fields.get("points", [])] == [float(i) for i in range(500)]
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_the_end_is_said_once_though_who_said_it_has_died(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, stored: bool
+) -> None:
+    """Right before the spool has the last heartbeat, or right after: what was said is the end, whoever comes next."""
+    ring = Ring(None, 1 << 20, owner(tmp_path))
+    drainer = Drainer(RingReader.of(ring))
+
+    def die(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        drainer.turn()
+        patched.setattr(Spool, "set_end" if stored else "append", die)
+        with pytest.raises(KeyboardInterrupt):
+            drainer.end("finished", writer_gone=False)
+    drainer.close()
+    last = Drainer(RingReader.of(ring))
+    assert last.end("found_dead", writer_gone=True)
+    last.close()
+    events = read_spools(tmp_path)
+    assert [e.fields["phase"] for e in events] == ["started", "finished" if stored else "found_dead"]
+    assert events[-1].fields["events_emitted"] == 2
+    (path,) = spool_files(tmp_path)
+    with Spool.open(path) as spool:
+        assert spool.end == ("finished" if stored else "found dead")
 
 
 def test_the_ring_of_who_lives_is_not_taken_up(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ What it promises:
 - What was taken out of the ring, and up to where that was, are stored in one transaction: whoever goes on after this
   process has died, at any moment, begins where the spool ends, and with the next number.
 - Only then are the slots free for the writer. A disk that fails fills the ring, and nothing else.
-- The last event is a heartbeat: `finished` when the writer has said its end, `found_dead` when it is gone without. Both
-  count all that there was.
+- The last event is a heartbeat, and the only one of its kind: `finished` when the writer has said its end, `found_dead`
+  when it is gone without. Both count all that there was.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ __all__ = ["Drainer"]
 _MOST_SLOTS: Final = 5_000
 _LONGEST_BACK_OFF_SECONDS: Final = 30.0
 _END_BACK_OFF_SECONDS: Final = 0.2
+#: Phases of a last heartbeat.
+_ENDS: Final = ("", "finished", "found_dead")
 #: How much later than its heartbeat a process may have been seen that is alive.
 _STALE_SECONDS: Final = 2.0
 
@@ -74,7 +76,8 @@ class Drainer:
         self._try_again_at = 0.0
         self._beat_at = 0.0
         self._turn_at = 0.0
-        self._ended = False
+        #: How the last heartbeat that was numbered says it ended, a place in `_ENDS`.
+        self._ended = 0
 
     @property
     def spool_path(self) -> Path | None:
@@ -154,10 +157,10 @@ class Drainer:
         if not self._ended:
             self._number_drops()
             self._number(self._heartbeat(phase, next_due=False))
-            self._ended = True
+            self._ended = _ENDS.index(phase)
         try:
             self._write()
-            self._spool.set_end("finished" if phase == "finished" else "found dead")
+            self._spool.set_end(_ENDS[self._ended].replace("_", " "))
         except SpoolError as error:
             warn_once(f"{error}; events wait in memory meanwhile", key=("spool", str(self.directory)))
             return False
@@ -192,6 +195,7 @@ class Drainer:
         if not stored and said["sequence"]:
             warn_once(f"the spool in {self.directory} was removed, with what was in it; a new one is begun")
         self._position = known.get("read", 0)
+        self._ended = stored.get("ended", 0)
         self._seen_points = known.get("seen_points", 0)
         self._seen_events = known.get("seen_events", 0)
         self.counts = Counts(known.get("sequence", 0), known.get("events_dropped", 0), known.get("points_dropped", 0))
@@ -207,6 +211,7 @@ class Drainer:
             "points_dropped": self.counts.points_dropped,
             "seen_points": self._seen_points,
             "seen_events": self._seen_events,
+            "ended": self._ended,
         }
 
     def _write(self) -> None:
@@ -216,9 +221,9 @@ class Drainer:
         self._spool.append(self._pending, progress)
         self._pending = []
         self._position = self._pending_until
-        for name, value in progress.items():
+        for name, place in PROGRESS.items():
             if name != "read":
-                self._reader.set(PROGRESS[name], value)
+                self._reader.set(place, progress[name])
         self._reader.set(PROGRESS["read"], self._position)  # the last: it gives the slots back
 
     def _number(self, made: Record | Joined | Sealed) -> None:
