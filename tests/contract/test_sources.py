@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -403,3 +403,36 @@ def test_a_plan_that_is_larger_than_the_memory_becomes_due(kafka: KafkaServer, t
             assert source.open_plan(partition) == Plan(0, 39_999)
             assert len(source.read(partition)) == 40_000
         source.close()
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_a_partition_that_comes_back_is_read_though_it_left_amid_a_pause(
+    kafka: KafkaServer, topics: Topics, protocol: Literal["classic", "consumer"]
+) -> None:
+    """The client keeps the pause of a partition that another has meanwhile, and would never fetch from it again."""
+    topics.create_catalogue(["metrics_logged"])
+    producer_id, partitions = new_producer_id(), range(CATALOGUE["metrics_logged"].partitions)
+    large = [(producer_id, i, b"x" * 500_000) for i in range(20)]
+    publish(kafka.bootstrap_servers, "metrics_logged", large)
+    how = CollectorSettings(
+        group=f"sources-{producer_id}", group_protocol=protocol, memory_mib=16, session_timeout_seconds=6
+    )
+    first, second = (KafkaSource(kafka.bootstrap_servers, how, Limits(seconds=0)) for _ in range(2))
+    try:
+        until(first, lambda: first._paused == set(first._buffers) != set())
+        until(second, lambda: first.poll(0.1) or bool(second.partitions()))
+        for partition in [found for found in first.due() if found.number == 0]:
+            plan = Plan(0, int(first.read(partition).offsets[-1]))
+            first.commit_plan(partition, plan)
+            first.landed(partition, plan)
+        first.poll(0.1)
+        second.close()
+        until(first, lambda: len(first.partitions()) == len(partitions))
+        for number in partitions[1:]:
+            publish(kafka.bootstrap_servers, "metrics_logged", [(producer_id, 100, b"y")], partition=number)
+        others = [found for found in first.partitions() if found.number]
+        until(first, lambda: all(len(first.read(partition)) == 1 for partition in others))
+    finally:
+        first.close()
+        second.close()

@@ -233,6 +233,8 @@ class KafkaSource:
         consumer.incremental_assign(starts)
         self._joined = True
         if starts:
+            # The client keeps a pause over the time that a partition was another's.
+            consumer.resume(starts)
             self._log.info("partitions assigned", partitions=len(starts), of=len(self._buffers))
 
     @contextmanager
