@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from collected import NOW, dead_reasons, heartbeat, identities, metrics, new_producer_id, publish, spooled
-from trailhouse_cli.servers.process import free_port
 from trailhouse_consumer.service import collect
 from trailhouse_consumer.settings import CollectorSettings
 from trailhouse_schemas.catalogue import CATALOGUE
@@ -146,12 +144,7 @@ def test_events_resent_out_of_order_are_landed_once(
     send([4, 5, 6, 11, 12])
     send([9, 10, 9])
     send([11, 12, 13])
-    port = free_port()
-    # Longer than the lag is looked at again.
-    assert run(metrics_port=port, idle_seconds=6).duplicates == 6
-    said = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
-    assert 'trailhouse_duplicates_total{topic="trailhouse.metrics_logged"} 6.0' in said
-    assert 'trailhouse_lag_messages{partition="0",topic="trailhouse.metrics_logged"} 0.0' in said
+    assert run().duplicates == 6
     assert identities(server_warehouse.client, "metrics_logged") == [(producer_id, i) for i in range(14)]
 
 

@@ -14,7 +14,7 @@ from trailhouse_consumer.errors import PartitionLostError
 from trailhouse_consumer.landing import Landed
 from trailhouse_consumer.monitoring import Metrics
 from trailhouse_consumer.settings import CollectorSettings
-from trailhouse_consumer.sources import Messages, Partition, Plan
+from trailhouse_consumer.sources import Backlog, Messages, Partition, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -104,9 +104,15 @@ class Scripted:
         """Return none."""
         return []
 
-    def lag(self) -> dict[Partition, int]:
+    def backlog(self) -> dict[Partition, Backlog]:
         """Return none."""
         return {}
+
+    stuck = backlog
+
+    def unready(self) -> str:
+        """Return nothing."""
+        return ""
 
     def settle(self) -> None:
         """Do nothing."""

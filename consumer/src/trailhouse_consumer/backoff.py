@@ -26,6 +26,7 @@ class Backoff:
         self._seconds = 0.0
         self._until = 0.0
         self._log = structlog.get_logger("trailhouse.collector")
+        metrics.answers(what)
 
     @property
     def waiting(self) -> bool:
@@ -41,7 +42,7 @@ class Backoff:
         """It has not answered."""
         if not self._seconds:
             self._log.warning("waiting", what=self._what, reason=str(error))
-        self._metrics.waits.labels(self._what).inc()
+        self._metrics.waits_for(self._what, str(error))
         self._seconds = min(self._longest, max(_FIRST_SECONDS, self._seconds * 2))
         self._until = time.monotonic() + self._seconds
 
@@ -49,4 +50,5 @@ class Backoff:
         """It has."""
         if self._seconds:
             self._log.info("answers again", what=self._what)
+            self._metrics.answers(self._what)
         self._seconds = self._until = 0.0

@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import gc
 import time
-from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +27,7 @@ from trailhouse_consumer.errors import InsertRejectedError, PartitionLostError, 
 from trailhouse_consumer.gaps import record
 from trailhouse_consumer.jobs import Job, Prepared, State, Worker
 from trailhouse_consumer.ranges import part_after
+from trailhouse_consumer.telling import Summary, Teller
 from trailhouse_schemas.errors import RegistryUnavailableError, WarehouseUnavailableError
 
 if TYPE_CHECKING:
@@ -59,23 +59,10 @@ _POLL_SECONDS: Final = 0.1
 _BUSY_POLL_SECONDS: Final = 0.01
 #: A source is asked again soon: a group gives up a member that does not poll.
 _SOURCE_BACKOFF_SECONDS: Final = 2.0
-_LAG_EVERY_SECONDS: Final = 5.0
 _COLLECT_EVERY_SECONDS: Final = 60.0
 _SETTLE_EVERY_SECONDS: Final = 5.0
 #: How long who takes a partition over is kept waiting for a range that is being inserted.
 _FINISH_SECONDS: Final = 5.0
-
-
-@dataclass(slots=True)
-class Summary:
-    """What a collector has done."""
-
-    ranges: int = 0
-    messages: int = 0
-    rows: int = 0
-    dead_letters: int = 0
-    duplicates: int = 0
-    missing_offsets: int = 0
 
 
 class Collector:
@@ -100,7 +87,6 @@ class Collector:
         self._warehouse = warehouse
         self._worker = Worker(warehouse, landing)
         self._settings = settings
-        self._metrics = metrics
         self._registry = registry
         self._executor = executor or ThreadPoolExecutor(settings.landers, "lander")
         self._decoders: dict[str, Decoder] = {}
@@ -115,11 +101,17 @@ class Collector:
             longest = min(_SOURCE_BACKOFF_SECONDS, settings.backoff_seconds)
             self._backoffs[source.name] = Backoff(source.name, longest, metrics)
             source.losing = self._let_finish
+            source.rebalanced = metrics.rebalanced
         self._stopping = False
-        self._lag_at = self._collect_at = 0.0
+        self._collect_at = 0.0
         self._settled_at = 0.0
         self._log = structlog.get_logger("trailhouse.collector")
-        self.summary = Summary()
+        self._teller = Teller(metrics)
+
+    @property
+    def summary(self) -> Summary:
+        """What it has done so far."""
+        return self._teller.summary
 
     def stop(self) -> None:
         """End after the ranges at hand; safe in a signal handler."""
@@ -134,7 +126,8 @@ class Collector:
             while not self._stopping:
                 if self.turn(_POLL_SECONDS) or self._jobs:
                     quiet_since = time.monotonic()
-                self._tell_lag()
+                self._teller.turned(self._sources)
+                self._collect_garbage()
                 if until_idle and self._idle(time.monotonic() - quiet_since):
                     break
         finally:
@@ -247,6 +240,7 @@ class Collector:
         job.source.commit_plan(partition, prepared.plan)
         self._states[partition] = (partition.assignment, prepared.state)
         prepared.state.own = prepared.plan
+        self._teller.planned(partition)
         job.prepared = prepared
         job.step = self._executor.submit(self._worker.land, partition, prepared)
 
@@ -259,7 +253,7 @@ class Collector:
         state.highest = max(state.highest, prepared.plan.last)
         if state.duplicates is not None:
             state.duplicates.landed(rows.producer_ids, rows.sequences)
-        self._count(partition, prepared, landed)
+        self._teller.landed(partition, prepared, landed)
 
     def _go_behind(self, source: Source, partition: Partition, plan: Plan, used: tuple[int, int]) -> Plan | None:
         """Declare a plan landed; or where it was a part, promise the next one, which is returned."""
@@ -302,28 +296,6 @@ class Collector:
         self._log.warning("partition lost", partition=str(partition), reason=str(error))
         self._states.pop(partition, None)
 
-    def _count(self, partition: Partition, prepared: Prepared, landed: Landed) -> None:
-        topic, metrics, summary, rows = partition.topic, self._metrics, self.summary, prepared.rows
-        metrics.ranges.labels(topic).inc()
-        metrics.retried.labels(topic).inc(int(prepared.doubt))
-        metrics.repairs.labels(topic).inc(landed.repairs)
-        metrics.messages.labels(topic).inc(rows.messages)
-        metrics.rows.labels(topic).inc(len(rows.table))
-        metrics.duplicates.labels(topic).inc(rows.duplicates)
-        metrics.insert_seconds.labels(topic).observe(landed.seconds)
-        reasons = Counter(rows.dead_letters.column("reason").to_pylist())
-        for reason, count in reasons.items():
-            metrics.dead_letters.labels(topic, reason).inc(count)
-        if reasons:
-            self._log.warning("dead letters", partition=str(partition), first=rows.first, last=rows.last, **reasons)
-        if landed.repairs:
-            self._log.warning("rows lacked and were inserted again", partition=str(partition), first=rows.first)
-        summary.ranges += 1
-        summary.messages += rows.messages
-        summary.rows += len(rows.table)
-        summary.dead_letters += len(rows.dead_letters)
-        summary.duplicates += rows.duplicates
-
     def _decoder(self, partition: Partition) -> Decoder:
         name = partition.event_type.name
         if name not in self._decoders:
@@ -347,10 +319,7 @@ class Collector:
                 self._backoffs["warehouse"].failed(error)
                 return
             for each in found:
-                missing = each.last - each.first + 1
-                self._log.error("offsets missing", partition=str(gap.partition), first=each.first, last=each.last)
-                self._metrics.missing.labels(gap.partition.topic).inc(missing)
-                self.summary.missing_offsets += missing
+                self._teller.missing(each)
             self._gaps.pop(0)
 
     def _idle(self, quiet_seconds: float) -> bool:
@@ -358,15 +327,10 @@ class Collector:
             return False
         return all(source.drained for source in self._sources)
 
-    def _tell_lag(self) -> None:
-        self._metrics.buffered.set(sum(source.buffered_bytes for source in self._sources))
-        now = time.monotonic()
-        if now >= self._lag_at:
-            self._lag_at = now + _LAG_EVERY_SECONDS
-            self._metrics.set_lag({p: lag for source in self._sources for p, lag in source.lag().items()})
-        # Python's own collections would look through all messages in memory again and again: a third of the time.
-        if now >= self._collect_at:
-            self._collect_at = now + _COLLECT_EVERY_SECONDS
+    def _collect_garbage(self) -> None:
+        """Python's own collections would look through all messages in memory again and again: a third of the time."""
+        if time.monotonic() >= self._collect_at:
+            self._collect_at = time.monotonic() + _COLLECT_EVERY_SECONDS
             gc.collect()
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ from trailhouse_schemas.errors import TrailhouseError
 __all__ = [
     "CollectorError",
     "InsertRejectedError",
+    "MonitoringError",
     "PartitionLostError",
     "ReplayError",
     "SchemaRefusedError",
@@ -32,6 +33,10 @@ class InsertRejectedError(CollectorError):
 
 class SchemaRefusedError(CollectorError):
     """The schema that a message names is none that events can be written with: its messages are dead letters."""
+
+
+class MonitoringError(CollectorError):
+    """What a collector tells of itself cannot be served, or read."""
 
 
 class ReplayError(CollectorError):

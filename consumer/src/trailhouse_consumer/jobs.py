@@ -6,6 +6,7 @@ plan is stored lands them. A partition has one range on its way at a time.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from trailhouse_consumer.dead_letters import Dead, Reason, dead_letter_rows
 from trailhouse_consumer.duplicates import Duplicates
 from trailhouse_consumer.ranges import MAX_DEATHS, MAX_TRIES, halved
 from trailhouse_consumer.rows import make_rows
-from trailhouse_consumer.sources import Plan
+from trailhouse_consumer.sources import Plan, value_bytes
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -55,6 +56,12 @@ class Prepared:
     state: State
     #: It may have been tried before.
     doubt: bool
+    #: Its plan was found with the partition, or tried before.
+    replayed: bool
+    #: Bytes of the values of its messages.
+    bytes: int
+    #: How long it took to make its rows.
+    seconds: float
 
 
 @dataclass(slots=True)
@@ -102,13 +109,23 @@ class Worker:
                 self._log.warning("range is landed in parts", partition=str(partition), plan=str(plan))
             plan = halved(plan, messages.offsets)
             messages = messages[: int(np.searchsorted(messages.offsets, plan.last, side="right"))]
+        begun = time.perf_counter()
         rows = make_rows(partition, messages, decoder, state.duplicates, whole=plan is not None)
+        seconds = time.perf_counter() - begun
         if plan is None:
             plan = Plan(rows.first, rows.last)
         if len(messages) == 1 and plan.tries > (MAX_TRIES if state.rejected else MAX_DEATHS):
             rows = self._given_up(partition, plan, messages, rows, state)
         begun_before = plan.first <= state.highest or state.highest == state.highest_at_first
-        return Prepared(plan, rows, state, doubt=found is not None or begun_before)
+        return Prepared(
+            plan,
+            rows,
+            state,
+            doubt=found is not None or begun_before,
+            replayed=found is not None,
+            bytes=value_bytes(messages[: rows.messages]),
+            seconds=seconds,
+        )
 
     def land(self, partition: Partition, prepared: Prepared) -> Landed:
         """Land a range whose plan is stored; raises what `Landing.land` does."""

@@ -11,6 +11,8 @@ from trailhouse_consumer.backoff import Backoff
 from trailhouse_consumer.collector import Collector, Summary
 from trailhouse_consumer.landing import Landing, Stage
 from trailhouse_consumer.monitoring import Metrics
+from trailhouse_consumer.monitoring.server import served
+from trailhouse_consumer.monitoring.warehouse import warehouse_watched
 from trailhouse_consumer.sources import Limits, Partition, Plan, Source
 from trailhouse_consumer.sources.spool import SpoolSource
 from trailhouse_consumer.warehouse import Warehouse, said_plainly
@@ -65,6 +67,9 @@ def collect(
         # From the beginning: who is told to end while it connects is not told again.
         opened.enter_context(_signals_to(stopping.set))
         metrics = Metrics()
+        if how.metrics_port:
+            opened.enter_context(served(metrics, how.metrics_address, how.metrics_port))
+            opened.callback(metrics.health.ended)
         backoff = Backoff("warehouse", how.backoff_seconds, metrics)
         clients: list[Client] = []
         for first in (True, *[False] * how.landers):
@@ -76,11 +81,14 @@ def collect(
                 return Summary()
             opened.callback(client.close)
             clients.append(client)
+        sources = _sources(where, how, spools, take_up, until_idle=until_idle)
         if how.metrics_port:
-            metrics.serve(how.metrics_address, how.metrics_port)
+            opened.enter_context(warehouse_watched(lambda: _open(where, None, create=False), metrics.health))
+            for source in sources:
+                source.watch()
         warehouse = Warehouse(*clients)
         collector = Collector(
-            _sources(where, how, spools, take_up, until_idle=until_idle),
+            sources,
             warehouse,
             Landing(warehouse, on_stage),
             settings=how,

@@ -409,6 +409,18 @@ class Spool:
             ).fetchone()
         return int(count)
 
+    def waiting(self, event_type: str) -> tuple[int, int | None]:
+        """Return how many events of a type are not done, and when the first was appended (microseconds since 1970)."""
+        chosen = (event_type, self.done_through(event_type))
+        with self._reading() as connection:
+            (count,) = connection.execute(
+                "SELECT count(*) FROM events WHERE event_type = ? AND sequence > ?", chosen
+            ).fetchone()
+            first = connection.execute(
+                "SELECT appended_us FROM events WHERE event_type = ? AND sequence > ? ORDER BY sequence LIMIT 1", chosen
+            ).fetchone()
+        return int(count), None if first is None else int(first[0])
+
     def undone_ranges(self) -> list[tuple[int, int]]:
         """Return the sequences that are not done as ranges (first, last), in order."""
         with self._reading() as connection:

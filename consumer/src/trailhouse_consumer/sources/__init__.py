@@ -13,7 +13,7 @@ where the messages are, and forgets the stretch when it is done. The promises, w
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -27,7 +27,18 @@ if TYPE_CHECKING:
 
     from trailhouse_schemas.catalogue import EventType
 
-__all__ = ["Gap", "Headers", "Limits", "Messages", "Partition", "Plan", "Source", "Whole"]
+__all__ = [
+    "Backlog",
+    "Gap",
+    "Headers",
+    "Limits",
+    "Messages",
+    "Partition",
+    "Plan",
+    "Source",
+    "Whole",
+    "value_bytes",
+]
 
 #: Names and values of a message's headers; a name may come more than once.
 Headers = list[tuple[str, bytes | None]]
@@ -86,6 +97,15 @@ class Gap:
     partition: Partition
     first: int
     last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What of one partition is not landed, as far as it is known."""
+
+    messages: int
+    #: The broker's time of the oldest of them, in microseconds since 1970; None: not known yet, or there is none.
+    oldest_us: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +176,23 @@ class Messages:
         )
 
 
+def value_bytes(messages: Messages) -> int:
+    """Return the bytes of the values of messages."""
+    values: list[Any] = messages.values
+    try:
+        return sum(map(len, values))
+    except TypeError:  # a value that is null
+        return sum(len(value or b"") for value in values)
+
+
 class Source(Protocol):
     """A place that messages come from. Not for use by several threads at once."""
 
     name: str
     #: Is told of partitions that are about to go to somebody else, while what is landed of them can still be declared.
     losing: Callable[[Sequence[Partition]], None]
+    #: Is told that partitions were assigned, revoked or lost, in these words.
+    rebalanced: Callable[[str], None]
 
     def poll(self, timeout_seconds: float) -> bool:
         """Take in what has come, waiting for it at most that long; serve changes of assignment.
@@ -204,8 +235,17 @@ class Source(Protocol):
     def gaps(self) -> Iterable[Gap]:
         """Return the gaps that were found since the last call."""
 
-    def lag(self) -> dict[Partition, int]:
-        """Return how many messages of each partition are not landed, as far as known."""
+    def watch(self) -> None:
+        """Begin to find out, beside who polls, what `backlog` cannot know without asking."""
+
+    def backlog(self) -> dict[Partition, Backlog]:
+        """Return what of each partition is not landed, as far as it is known; asks nobody, and takes no time."""
+
+    def unready(self) -> str:
+        """Return why nothing can be read from it now; empty where it can."""
+
+    def stuck(self) -> dict[Partition, str]:
+        """Return the partitions that are not collected any more until somebody mends them, and why."""
 
     @property
     def buffered_bytes(self) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from confluent_kafka import Message
 
-from trailhouse_consumer.sources import Messages
+from trailhouse_consumer.sources import Messages, value_bytes
 from trailhouse_schemas.wire import IDENTITY_HEADER
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class Buffer:
     since: float = 0.0
     #: Whether all that the log holds has been read.
     at_end: bool = False
+    #: What is behind `position` came to the log at this time or later, in microseconds since 1970; 0: not known.
+    follows_us: int = 0
     #: The next offset to land, where that is not committed yet.
     unsettled: int | None = None
     #: Why nothing more can be read of it.
@@ -64,11 +66,23 @@ class Buffer:
         self.bytes += _size(messages)
         self.position = int(messages.offsets[-1]) + 1
         self.at_end = False
+        self.follows_us = max(self.follows_us, int(messages.published_us[-1]))
+
+    def ended(self, position: int) -> None:
+        """All that the log holds has been read, up to that offset."""
+        self.at_end = True
+        self.position = position
+        self.follows_us = max(self.follows_us, time.time_ns() // 1000)
 
     @property
     def first(self) -> int:
         """The first offset that is not landed, as far as it is known."""
         return int(self._stretches[0].offsets[0]) if self._stretches else self.position
+
+    @property
+    def oldest_us(self) -> int | None:
+        """The broker's time of the first of the messages, in microseconds since 1970; None where there is none."""
+        return int(self._stretches[0].published_us[0]) if self._stretches else None
 
     def is_due(self, limits: Limits) -> bool:
         """Return whether a range can be cut from it: the one of its plan, or a full or an old one."""
@@ -101,7 +115,7 @@ class Buffer:
             part = stretch[: _through(stretch, self.plan.last)] if self.plan is not None else stretch[:rows]
             full = False
             if self.plan is None:
-                size = _value_bytes(part)
+                size = value_bytes(part)
                 if full := size > room:
                     sizes = np.cumsum([len(value or b"") for value in part.values])
                     part = part[: max(0 if parts else 1, int(np.searchsorted(sizes, room, side="right")))]
@@ -162,16 +176,8 @@ def _through(stretch: Messages, last: int) -> int:
     return int(np.searchsorted(stretch.offsets, last, side="right"))
 
 
-def _value_bytes(messages: Messages) -> int:
-    values: list[Any] = messages.values
-    try:
-        return sum(map(len, values))
-    except TypeError:  # a value that is null
-        return sum(len(value or b"") for value in values)
-
-
 def _size(messages: Messages) -> int:
-    return _value_bytes(messages) + MESSAGE_OVERHEAD_BYTES * len(messages)
+    return value_bytes(messages) + MESSAGE_OVERHEAD_BYTES * len(messages)
 
 
 def _identities(all_headers: list[Headers | None]) -> tuple[list[bytes | None], Iterable[int]]:

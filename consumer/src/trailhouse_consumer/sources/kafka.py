@@ -30,10 +30,11 @@ from confluent_kafka.admin import AdminClient
 
 from trailhouse_consumer.errors import PartitionLostError, SourceUnavailableError
 from trailhouse_consumer.ranges import plan_from_metadata, plan_to_metadata, settled_metadata
-from trailhouse_consumer.sources import Gap, Limits, Messages, Partition, Plan
+from trailhouse_consumer.sources import Backlog, Gap, Limits, Messages, Partition, Plan
 from trailhouse_consumer.sources.buffers import Buffer, Key, crowded, taken_apart
 from trailhouse_consumer.sources.commits import Commits
 from trailhouse_consumer.sources.kafka_client import AWAY, admin_settings, client_settings, text
+from trailhouse_consumer.sources.kafka_ends import LogEnds
 from trailhouse_schemas.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class KafkaSource:
         self._joined = False
         self._paused: set[Key] = set()
         self.losing: Callable[[Sequence[Partition]], None] = lambda _partitions: None
+        self.rebalanced: Callable[[str], None] = lambda _kind: None
+        self._ends: LogEnds | None = None
         self._down = False
         #: A change of assignment is being served: commits are made in this thread.
         self._amid_rebalance = False
@@ -158,17 +161,48 @@ class KafkaSource:
         found, self._gaps = self._gaps, []
         return found
 
-    def lag(self) -> dict[Partition, int]:
-        """Return how far each partition is behind the end of its log, as far as the client knows."""
-        found = {}
-        for (topic, number), buffer in self._buffers.items():
-            try:
-                _, high = self._consumer.get_watermark_offsets(TopicPartition(topic, number), cached=True)
-            except (KafkaException, RuntimeError):
-                continue
-            if high >= 0 and buffer.first >= 0:
-                found[buffer.partition] = max(0, high - buffer.first)
+    def watch(self) -> None:
+        """Ask the brokers for the ends of logs, from a thread of its own, until the source is closed."""
+        self._ends = LogEnds(self._settings)
+
+    def backlog(self) -> dict[Partition, Backlog]:
+        """Return how far each partition is behind the end of its log, as far as the client knows or was told."""
+        ends = self._ends.found if self._ends is not None else {}
+        found, unknown = {}, {}
+        for buffer in self._buffers.values():
+            partition, first = buffer.partition, buffer.first
+            end = ends.get(partition)
+            high = max(self._cached_end(partition), -1 if end is None else end.offset, buffer.position)
+            oldest_us = buffer.oldest_us
+            unknown[partition] = first if oldest_us is None and high > first else None
+            if oldest_us is None and end is not None:
+                oldest_us = end.times_us.get(first)
+            if oldest_us is None and high > first:
+                oldest_us = buffer.follows_us or None
+            found[partition] = Backlog(high - first, oldest_us)
+        if self._ends is not None:
+            self._ends.wanted = unknown
         return found
+
+    def unready(self) -> str:
+        """Return what keeps it from reading: no broker, no topic, or no group that has taken it in."""
+        if self._down:
+            return f"Kafka at {self._servers} does not answer"
+        if self._topics_at and not self._subscribed:
+            return f"Kafka at {self._servers} has no topic of the catalogue; run 'trailhouse topics create'"
+        return "" if self._joined else "has not joined the group yet"
+
+    def stuck(self) -> dict[Partition, str]:
+        """Return the partitions whose log is shorter than what was landed of it."""
+        return {buffer.partition: buffer.stuck for buffer in self._buffers.values() if buffer.stuck}
+
+    def _cached_end(self, partition: Partition) -> int:
+        """Return where the log ended when the client fetched of it last; -1 where that is not known."""
+        key = TopicPartition(partition.topic, partition.number)
+        try:
+            return int(self._consumer.get_watermark_offsets(key, cached=True)[1])
+        except (KafkaException, RuntimeError):
+            return -1
 
     @property
     def buffered_bytes(self) -> int:
@@ -186,6 +220,9 @@ class KafkaSource:
 
     def close(self) -> None:
         """Leave the group."""
+        if self._ends is not None:
+            self._ends.close()
+            self._ends = None
         self._disconnect()
 
     # The group ---------------------------------------------------------------------------------------------------
@@ -232,6 +269,7 @@ class KafkaSource:
                 starts.append(TopicPartition(found.topic, found.partition, buffer.position))
         consumer.incremental_assign(starts)
         self._joined = True
+        self.rebalanced("assigned")
         if starts:
             # The client keeps a pause over the time that a partition was another's.
             consumer.resume(starts)
@@ -289,10 +327,12 @@ class KafkaSource:
             self._log.info("not settled; the next owner finds the plan", reason=str(error))
         finally:
             self._amid_rebalance = False
+        self.rebalanced("revoked")
         self._forget(revoked)
 
     def _on_lost(self, consumer: Any, lost: list[Any]) -> None:  # noqa: ARG002 - the client's signature
         self._log.warning("partitions lost", partitions=len(lost))
+        self.rebalanced("lost")
         self._forget(lost)
 
     def _forget(self, gone: list[Any]) -> None:
@@ -378,8 +418,7 @@ class KafkaSource:
         buffer = self._buffers.get((message.topic(), message.partition()))
         if code == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's own name for it
             if buffer is not None and message.offset() >= buffer.position:
-                buffer.at_end = True
-                buffer.position = message.offset()
+                buffer.ended(message.offset())
         elif code in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:  # noqa: SLF001
             if buffer is not None:
                 with self._or_anew():

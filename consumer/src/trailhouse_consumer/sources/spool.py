@@ -23,7 +23,7 @@ import numpy as np
 import structlog
 
 from trailhouse_consumer.errors import PartitionLostError, SourceUnavailableError
-from trailhouse_consumer.sources import Gap, Limits, Messages, Partition, Plan, Whole
+from trailhouse_consumer.sources import Backlog, Gap, Limits, Messages, Partition, Plan, Whole
 from trailhouse_schemas.catalogue import CATALOGUE
 from trailhouse_schemas.deaths import remember_end, tell_death
 from trailhouse_schemas.errors import SpoolError
@@ -39,6 +39,8 @@ __all__ = ["SpoolSource"]
 _SCAN_SECONDS: Final = 0.2
 #: A spool in which nothing was left is looked into again when its file changes, and after this long in any case.
 _AGAIN_SECONDS: Final = 10.0
+#: Counting what is left may take this part of the time: one in so many.
+_BACKLOG_SHARE: Final = 50
 _SEQUENCE: Final = struct.Struct(">Q")
 
 #: What a damaged or a foreign file may lead to.
@@ -87,6 +89,10 @@ class SpoolSource:
         self._complained: set[tuple[Path, str]] = set()
         self._scanned = 0.0
         self.losing: Callable[[Sequence[Partition]], None] = lambda _partitions: None
+        self.rebalanced: Callable[[str], None] = lambda _kind: None
+        self._backlog: dict[Partition, Backlog] = {}
+        self._backlog_at = 0.0
+        self._unreadable: dict[Path, str] = {}
         self._assignments = count(1)
         self._log = structlog.get_logger("trailhouse.collector")
 
@@ -105,8 +111,10 @@ class SpoolSource:
                     self._to_come += self._take_up(directory)
                 paths = spool_files(directory)
             except _WRONG as error:
+                self._unreadable[directory] = str(error)
                 self._complain(directory, str(error))
                 continue
+            self._unreadable.pop(directory, None)
             for path in paths:
                 with self._leaving_out(path):
                     self._look_into(path)
@@ -184,14 +192,30 @@ class SpoolSource:
         """Return none: what a spool does not have was never in it."""
         return ()
 
-    def lag(self) -> dict[Partition, int]:
-        """Return the backlog of each spool, under the first of its types."""
-        first = {path: partition for partition, (path, _, _) in reversed(self._of.items())}
-        found = {}
-        for path, partition in first.items():
-            with self._leaving_out(path):
-                found[partition] = self._open[path].spool.backlog()
-        return found
+    def watch(self) -> None:
+        """Nothing to do: all that is asked for is on this machine."""
+
+    def backlog(self) -> dict[Partition, Backlog]:
+        """Return what is left of each type in each spool; counted anew when that has cost little of the time since."""
+        begun = time.monotonic()
+        if begun >= self._backlog_at:
+            found = {}
+            for partition, (path, name, _) in list(self._of.items()):
+                with self._leaving_out(path):
+                    if path in self._open:
+                        found[partition] = Backlog(*self._open[path].spool.waiting(name))
+            self._backlog = found
+            took = time.monotonic() - begun
+            self._backlog_at = begun + took * _BACKLOG_SHARE
+        return {partition: backlog for partition, backlog in self._backlog.items() if partition in self._of}
+
+    def unready(self) -> str:
+        """Return which directory cannot be looked through."""
+        return "; ".join(self._unreadable.values())
+
+    def stuck(self) -> dict[Partition, str]:
+        """Return none: a spool that is left alone is not this collector's."""
+        return {}
 
     @property
     def drained(self) -> bool:
