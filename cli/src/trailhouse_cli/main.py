@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "emit": "Record events from any program that can write JSON.",
     "collect": "Land events from Kafka or spools in the warehouse, each exactly once.",
     "dead-letters": "List, show, replay and drop messages that could not be landed.",
+    "status": "Show how far a collector is behind, what it lands, and whether it is ready.",
     "forward": "Publish spools to Kafka, also those that dead processes left.",
     "spool": "Show, check and publish what is in the spools of this machine.",
     "runs": "List, show and compare runs; plot their metrics.",

@@ -41,6 +41,7 @@ __all__ = [
     "open_warehouse",
     "period_options",
     "print_report",
+    "show_tables",
     "warehouse_option",
 ]
 
@@ -217,6 +218,13 @@ def _print_tables(report: Report, sections: Sequence[Section], output: Path | No
         return
     with output.open("w", encoding="utf-8") as file:
         _render_tables(report, sections, Console(file=file, width=160, highlight=False), Table)
+
+
+def show_tables(report: Report, to: Any) -> None:
+    """Print a report to a console of rich, as people see it."""
+    from rich.table import Table  # noqa: PLC0415 - slow to import
+
+    _render_tables(report, report.sections, to, Table)
 
 
 def _render_tables(report: Report, sections: Sequence[Section], to: Any, table_class: Any) -> None:
