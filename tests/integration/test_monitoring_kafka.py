@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.kafka
 
 TOPIC = CATALOGUE["metrics_logged"].topic
+#: Messages of a quarter of a megabyte that fill the memory of a small collector.
+LARGE = 60
 PARTITIONS = CATALOGUE["metrics_logged"].partitions
 
 
@@ -126,13 +128,13 @@ def test_lag_of_what_memory_has_no_room_for_is_right(
     clickhouse: ClickHouseServer,
 ) -> None:
     """Nothing of a partition is fetched while memory is full: its end and the time of its oldest are asked for."""
-    with watched(how | {"collect_memory_mib": 16, "collect_flush_rows": 1_000}) as running:
+    with watched(how | {"collect_memory_mib": 16}) as running:
         assert wait_until(lambda: running.checks()[0] == 200, seconds=PATIENCE_SECONDS)
         clickhouse.stop()
-        send(0, 20_000, points=20)
+        send(0, LARGE, points=10_000)
         full = wait_until(lambda: (running.value("trailhouse_buffered_bytes") or 0) > 6 << 20, seconds=PATIENCE_SECONDS)
         assert full, running.value("trailhouse_buffered_bytes")
-        running.until("trailhouse_lag_messages", 20_000, topic=TOPIC, partition="0")
+        running.until("trailhouse_lag_messages", LARGE, topic=TOPIC, partition="0")
         send(1, 5)
         running.until("trailhouse_lag_messages", 5, topic=TOPIC, partition="1")
         at = published_at(kafka.bootstrap_servers, 1, 0)
@@ -145,7 +147,7 @@ def test_lag_of_what_memory_has_no_room_for_is_right(
         running.until("trailhouse_lag_messages", 10, topic=TOPIC, partition="1")
         assert_is_age_of(running, at, "trailhouse_lag_seconds", topic=TOPIC, partition="1")
         clickhouse.start()
-        running.until("trailhouse_messages_total", 20_010, topic=TOPIC)
+        running.until("trailhouse_messages_total", LARGE + 10, topic=TOPIC)
         running.until("trailhouse_oldest_unlanded_seconds", 0)
 
 

@@ -142,5 +142,6 @@ class Metrics:
 
     def answers(self, what: str) -> None:
         """It answers, again or for the first time."""
+        self.waits.labels(what)
         self.waiting.labels(what).set(0)
         self.health.answers(what)
