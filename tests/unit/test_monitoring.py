@@ -44,6 +44,8 @@ def test_a_collector_that_waits_for_its_warehouse_at_the_start_is_alive_and_not_
     assert health.live().fine
     assert not health.ready().fine
     assert health.ready().checks == {"loop": "starting", "warehouse": "not asked yet"}
+    health.waits("warehouse", "Connection refused")
+    assert health.ready().checks["warehouse"] == "waited for since 0 s: Connection refused"
 
 
 def test_a_loop_that_does_not_turn_is_not_alive(health: Health, clock: Clock) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from clickhouse_connect.driver.client import Client
 
-__all__ = ["Warehouse", "said_plainly"]
+__all__ = ["Warehouse", "brief", "said_plainly"]
 
 #: ClickHouse's codes for errors that lie in the rows: the same rows will be refused again.
 _IN_THE_ROWS: Final = frozenset(
@@ -92,6 +92,20 @@ def _sql(question: str) -> str:
     return (resources.files("trailhouse_consumer") / "sql" / f"{question}.sql").read_text("utf-8")
 
 
+def brief(error: BaseException) -> str:
+    """Return what an error of ClickHouse's client says, in one line.
+
+    Of a server that is not there that is what the operating system said: the libraries between say it at length.
+    """
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    behind: BaseException | None = None if _CODE.search(line) else error
+    while behind is not None:
+        if isinstance(behind, OSError) and behind.strerror:
+            return behind.strerror
+        behind = behind.__cause__ or behind.__context__
+    return line[:500]
+
+
 @contextmanager
 def said_plainly() -> Iterator[None]:
     """Raise `WarehouseUnavailableError`, or `InsertRejectedError`, for what ClickHouse's client raises."""
@@ -100,7 +114,7 @@ def said_plainly() -> Iterator[None]:
     try:
         yield
     except (Error, OSError) as error:
-        text = (str(error).splitlines() or [type(error).__name__])[0][:500]
+        text = brief(error)
         code = _CODE.search(text)
         if code and int(code[1]) in _IN_THE_ROWS:
             raise InsertRejectedError(f"The warehouse refuses rows: {text}") from error

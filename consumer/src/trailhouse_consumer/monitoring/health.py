@@ -26,6 +26,7 @@ _PATIENCE_SECONDS: Final = 15.0
 _UNSEEN_SECONDS: Final = 45.0
 
 FINE: Final = "ok"
+_NOT_ASKED: Final = "not asked yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +99,12 @@ class Health:
         checks = dict(self.live().checks)
         with self._lock:
             now, sources, waiting, asked = self._clock(), dict(self._sources), dict(self._waiting), self._warehouse
-        checks["warehouse"] = "not asked yet" if asked is None else asked[1] or FINE
+        checks["warehouse"] = _NOT_ASKED if asked is None else asked[1] or FINE
         if asked is not None and now - asked[0] > _UNSEEN_SECONDS:
             checks["warehouse"] = f"has not answered for {now - asked[0]:.0f} s"
         checks |= {name: reason or FINE for name, reason in sources.items()}
         for what, (since, reason) in waiting.items():
-            if now - since >= _PATIENCE_SECONDS and checks.get(what, FINE) == FINE:
+            said = checks.get(what, FINE)
+            if said == _NOT_ASKED or (said == FINE and now - since >= _PATIENCE_SECONDS):
                 checks[what] = f"waited for since {now - since:.0f} s: {reason}"
         return Verdict(all(said == FINE for said in checks.values()), checks)

@@ -6,6 +6,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from trailhouse_consumer.warehouse import brief
 from trailhouse_schemas.errors import TrailhouseError
 from trailhouse_schemas.warehouse import check
 
@@ -46,7 +47,7 @@ def warehouse_watched(
             except TrailhouseError as error:
                 health.warehouse(str(error))
             except Exception as error:  # noqa: BLE001 - the driver's many; the loop says what it means for landing
-                health.warehouse(f"does not answer: {(str(error).splitlines() or [type(error).__name__])[0]:.300}")
+                health.warehouse(f"does not answer: {brief(error)}")
                 _close(client)
                 client = None
             if ending.wait(every_seconds):

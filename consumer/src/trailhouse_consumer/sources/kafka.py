@@ -185,9 +185,7 @@ class KafkaSource:
         return found
 
     def unready(self) -> str:
-        """Return what keeps it from reading: no broker, no topic, or no group that has taken it in."""
-        if self._down:
-            return f"Kafka at {self._servers} does not answer"
+        """Return what keeps it from reading: no topic, or no group that has taken it in."""
         if self._topics_at and not self._subscribed:
             return f"Kafka at {self._servers} has no topic of the catalogue; run 'trailhouse topics create'"
         return "" if self._joined else "has not joined the group yet"
