@@ -17,6 +17,7 @@ def test_what_landing_rests_on_is_nobodys_choice() -> None:
         "group.id": "other",
         "security.protocol": "ssl",
         "fetch.queue.backoff.ms": "50",
+        "allow.auto.create.topics": "true",
     }
     made = client_settings("broker:1", CollectorSettings(group="mine", kafka_client=chosen))
     assert {name: made[name] for name in chosen} == {
@@ -28,8 +29,10 @@ def test_what_landing_rests_on_is_nobodys_choice() -> None:
         "group.id": "mine",
         "security.protocol": "ssl",
         "fetch.queue.backoff.ms": "50",
+        "allow.auto.create.topics": False,
     }
-    assert admin_settings(made).keys() == {"bootstrap.servers", "client.id", "log_level", "security.protocol"}
+    of_admin = {"allow.auto.create.topics", "bootstrap.servers", "client.id", "log_level", "security.protocol"}
+    assert admin_settings(made).keys() == of_admin
 
 
 def test_what_the_client_fetches_ahead_is_a_sixteenth_of_the_memory() -> None:

@@ -148,7 +148,13 @@ def test_settings_of_every_kafka_client_come_as_json_or_as_a_table(
     assert Settings.read().kafka_client == {"security.protocol": "ssl"}
     monkeypatch.setenv("TRAILHOUSE_KAFKA_CLIENT", '{"linger.ms": "7", "acks": "1", "bootstrap.servers": "evil:1"}')
     made = ProducerSettings.read(kafka="host:1").kafka_settings({"linger.ms": 5, "log_level": 0}, {"acks": "all"})
-    assert made == {"linger.ms": "7", "acks": "all", "log_level": 0, "bootstrap.servers": "host:1"}
+    assert made == {
+        "linger.ms": "7",
+        "acks": "all",
+        "log_level": 0,
+        "bootstrap.servers": "host:1",
+        "allow.auto.create.topics": False,
+    }
 
 
 @pytest.mark.parametrize("text", ['{"sasl.password": "s3cret"', '{"sasl.token": {"s3cret": 1}}', '["s3cret"]'])

@@ -40,6 +40,7 @@ COMMANDS: Final = {
     "drift": "Compare two datasets, profiles or files: has the data moved?",
     "verify": "The accounting of loss: is every event there, once?",
     "schemas": "Generate, check and register the Avro schemas.",
+    "topics": "Make and check the topics of the catalogue on Kafka.",
     "migrate": "Bring the warehouse to the tables of this version.",
     "doctor": "Show the settings in force, where each comes from, and what does not answer.",
 }

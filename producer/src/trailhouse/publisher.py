@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 from trailhouse.forking import may_destroy, never_destroy
 from trailhouse.kafka_errors import LastSaid
 from trailhouse.once import LOGGER, inform
+from trailhouse.topics import create_topics
 from trailhouse_schemas.catalogue import by_topic
 from trailhouse_schemas.errors import UnknownEventTypeError
+from trailhouse_schemas.topics import definition_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["Message", "Outcome", "Publisher", "publisher_of"]
 
 _METADATA_SECONDS: Final = 2.0
-_CREATE_SECONDS: Final = 10.0
 #: The broker decides what is too large, not the client.
 _LARGEST_MESSAGE_BYTES: Final = 64 << 20
 
@@ -70,12 +71,13 @@ class Publisher:
         if topic not in self._partitions:
             with self._lock:
                 try:
-                    found = self._connected().list_topics(topic, timeout=_METADATA_SECONDS).topics[topic]
+                    cluster = self._connected().list_topics(topic, timeout=_METADATA_SECONDS)
                 except KafkaException as error:
                     self._tell(self._said.or_else(self._producer, error))
                     return None
+                found = cluster.topics[topic]
                 if found.error is not None or not found.partitions:
-                    self._create(topic, str(found.error))
+                    self._create(topic, len(cluster.brokers), str(found.error))
                     return None
                 self._recovered()
                 self._partitions[topic] = len(found.partitions)
@@ -168,23 +170,24 @@ class Publisher:
             self._down, self._said.reason = False, ""
             inform(f"Kafka at {self._settings.kafka} takes events again")
 
-    def _create(self, topic: str, reason: str) -> None:
+    def _create(self, topic: str, brokers: int, reason: str) -> None:
         """Make a topic of the catalogue that is not there; where that is not allowed, somebody else has to."""
         from confluent_kafka import KafkaException  # noqa: PLC0415 - slow to import
-        from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # noqa: PLC0415
+        from confluent_kafka.admin import AdminClient  # noqa: PLC0415
 
+        if not self._settings.create_topics:
+            self._tell(f"topic {topic}: {reason}; make it with 'trailhouse topics create'")
+            return
         try:
-            event_type = by_topic(topic)
-            partitions = event_type.partitions
-            config = {"message.timestamp.type": "LogAppendTime"}
-            if event_type.control:
-                config["retention.ms"] = "-1"  # the grants of all times are the grants of today
+            wanted = definition_of(by_topic(topic), brokers=brokers)
             admin = AdminClient(self._settings.kafka_settings({"log_level": 0}))
-            wanted = NewTopic(topic, num_partitions=partitions, config=config)
-            admin.create_topics([wanted], operation_timeout=_CREATE_SECONDS)[topic].result(_CREATE_SECONDS)
-            inform(f"created topic {topic} with {partitions} partitions")
+            refused = create_topics(admin, [wanted])[topic]
+            if refused == "":
+                inform(f"created topic {topic} with {wanted.partitions} partitions")
         except (KafkaException, UnknownEventTypeError, TimeoutError) as error:
-            self._tell(f"topic {topic}: {reason}; it cannot be created: {error}")
+            refused = str(error)
+        if refused:
+            self._tell(f"topic {topic}: {reason}; it cannot be created: {refused}")
 
 
 def _hand_over(
@@ -234,7 +237,7 @@ class _Known:
 
 def publisher_of(settings: Settings) -> Publisher:
     """Return the process's publisher for these servers: connections are shared by all runs of a process."""
-    key = (settings.kafka, *map(str, sorted(settings.kafka_client.items())))
+    key = (settings.kafka, str(settings.create_topics), *map(str, sorted(settings.kafka_client.items())))
     with _Known.lock:
         return _Known.publishers.setdefault(key, Publisher(settings))
 

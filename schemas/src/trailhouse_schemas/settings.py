@@ -12,6 +12,7 @@ import re
 import tomllib
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 __all__ = [
+    "EVERY_KAFKA_CLIENT",
     "KafkaClient",
     "PathsThatAreSet",
     "Settings",
@@ -80,6 +82,9 @@ def _from_json(value: object) -> object:
         raise ValueError(f'it is no JSON ({error}); write it like {{"security.protocol": "ssl"}}') from None
 
 
+#: What no Kafka client of ours may be told otherwise: a broker that makes topics makes them with settings of its own.
+EVERY_KAFKA_CLIENT: Final[Mapping[str, Any]] = MappingProxyType({"allow.auto.create.topics": False})
+
 #: Settings of librdkafka, by its own names; in the environment as JSON.
 KafkaClient = Annotated[dict[str, str], NoDecode, BeforeValidator(_from_json)]
 
@@ -127,6 +132,11 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="Further settings of every Kafka client (librdkafka's names), such as TLS and SASL; as JSON.",
     )
+    create_topics: bool = Field(
+        default=True,
+        description="Whether whoever publishes makes topics of the catalogue that are not there; false: nobody but "
+        "'trailhouse topics create' does.",
+    )
     registry: str = Field(default="", description="URL of the schema registry; empty: single-object encoding.")
 
     @classmethod
@@ -146,7 +156,7 @@ class Settings(BaseSettings):
 
     def kafka_settings(self, own: Mapping[str, Any], promised: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return what a Kafka client is made with: `kafka_client` wins over `own`, and `promised` over both."""
-        return {**own, **self.kafka_client, **(promised or {}), "bootstrap.servers": self.kafka}
+        return {**own, **self.kafka_client, **(promised or {}), **EVERY_KAFKA_CLIENT, "bootstrap.servers": self.kafka}
 
     @property
     def kafka_shown(self) -> str:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient
 
+from trailhouse.topics import create_topics
+from trailhouse_cli.errors import ServerStartError
 from trailhouse_cli.servers.discovery import find_kafka, find_registry
 from trailhouse_schemas.catalogue import CATALOGUE
 from trailhouse_schemas.settings import Settings
+from trailhouse_schemas.topics import definition_of
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
-__all__ = ["create_topics", "require_named_servers", "start_servers"]
+__all__ = ["make_topics", "require_named_servers", "start_servers"]
 
 _TIMEOUT_SECONDS = 30
 
@@ -39,17 +41,15 @@ def start_servers(until: ExitStack) -> dict[str, str]:
     until.callback(kafka.close)
     registry = find_registry(settings)
     until.callback(registry.close)
-    create_topics(settings.model_copy(update={"kafka": kafka.bootstrap_servers}))
+    make_topics(settings.model_copy(update={"kafka": kafka.bootstrap_servers}))
     return {"TRAILHOUSE_KAFKA": kafka.bootstrap_servers, "TRAILHOUSE_REGISTRY": registry.url}
 
 
-def create_topics(settings: Settings) -> None:
-    """Create the topics of the catalogue that are not there."""
+def make_topics(settings: Settings) -> None:
+    """Create the topics of the catalogue that are not there; raises `ServerStartError` when one is refused."""
     admin = AdminClient(settings.kafka_settings({"log_level": 0}))
-    wanted = [NewTopic(e.topic, num_partitions=e.partitions) for e in CATALOGUE.values()]
-    for future in admin.create_topics(wanted, operation_timeout=_TIMEOUT_SECONDS).values():
-        try:
-            future.result(_TIMEOUT_SECONDS)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise
+    brokers = len(admin.list_topics(timeout=_TIMEOUT_SECONDS).brokers)
+    wanted = [definition_of(event_type, brokers=brokers) for event_type in CATALOGUE.values()]
+    for topic, refused in create_topics(admin, wanted).items():
+        if refused:
+            raise ServerStartError("kafka", f"topic {topic} is refused", refused)

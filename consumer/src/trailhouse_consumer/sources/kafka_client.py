@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import KafkaError
 
+from trailhouse_schemas.settings import EVERY_KAFKA_CLIENT
+
 if TYPE_CHECKING:
     from trailhouse_consumer.settings import CollectorSettings
 
@@ -51,6 +53,7 @@ def client_settings(servers: str, how: CollectorSettings) -> dict[str, Any]:
     return (
         settings
         | how.kafka_client
+        | dict(EVERY_KAFKA_CLIENT)
         | {
             "bootstrap.servers": servers,
             "group.id": how.group,
