@@ -57,6 +57,7 @@ def test_all_that_answers_is_fine_and_values_name_their_source(tmp_path: Path) -
         "settings": "fine",
         "spools": "fine",
         "warehouse": "fine",
+        "retention": "fine",
         "kafka": "not set",
         "registry": "not set",
     }
@@ -109,6 +110,34 @@ def test_what_does_not_answer_is_named_with_the_way_out_and_the_exit_code_is_1(t
         assert "does not answer" in detail
         assert variable in detail
     assert found["checks"]["warehouse"][0] == "broken"
+
+
+def test_the_retention_that_is_set_is_put_in_force_by_migrate_and_taken_away_with_the_setting(tmp_path: Path) -> None:
+    """Doctor says what is in force, and is not content while that is something else."""
+    assert trailhouse(tmp_path, "migrate").returncode == 0
+    assert examined(tmp_path, 0)["checks"]["retention"] == ("fine", "every row is kept for ever")
+    (tmp_path / "trailhouse.toml").write_text('[retention]\nmetrics_logged = "400d"\ndead_letters = "26w"\n')
+    assert examined(tmp_path, 1)["checks"]["retention"] == (
+        "broken",
+        "Rows of dead_letters are kept for ever, not for 182 days as set; run 'trailhouse migrate'",
+    )
+    assert trailhouse(tmp_path, "migrate").stdout.splitlines()[:2] == [
+        "dead_letters keeps rows for 182 days (for ever before)",
+        "metrics_logged keeps rows for 400 days (for ever before)",
+    ]
+    assert "keeps" not in trailhouse(tmp_path, "migrate").stdout
+    found = examined(tmp_path, 0)
+    assert found["checks"]["retention"] == ("fine", "dead_letters: 182 days\nmetrics_logged: 400 days")
+    assert found["settings"]["TRAILHOUSE_RETENTION"] == (
+        "metrics_logged=400d, dead_letters=26w",
+        "trailhouse.toml",
+    )
+    (tmp_path / "trailhouse.toml").write_text("")
+    assert "dead_letters keeps rows for ever (for 182 days before)" in trailhouse(tmp_path, "migrate").stdout
+    assert examined(tmp_path, 0)["checks"]["retention"] == ("fine", "every row is kept for ever")
+    refused = trailhouse(tmp_path, "migrate", TRAILHOUSE_RETENTION='{"price_set": "1y"}')
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "paid at the price of its time" in refused.stderr
 
 
 def test_a_warehouse_that_is_not_there_and_a_spool_that_is_spoilt_are_named(tmp_path: Path) -> None:

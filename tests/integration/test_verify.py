@@ -78,7 +78,9 @@ def dead_letter(warehouse: Warehouse, producer_id: str, sequence: int | None) ->
 def account(accounting: Accounting, producer_id: str) -> ProducerAccount:
     """The account of one producer; its numbers sum to what it emitted, in every test."""
     (found,) = [a for a in accounting.accounts if a.producer_id == producer_id]
-    places = found.landed + found.dead_letters + found.waiting + found.refused + found.dropped + found.lost
+    places = (
+        found.landed + found.dead_letters + found.waiting + found.refused + found.dropped + found.expired + found.lost
+    )
     assert places == found.emitted
     return found
 

@@ -38,6 +38,7 @@ _ANSWERS: Final = {
     "landed_stretches": pa.schema({"first": pa.int64(), "last": pa.int64()}),
     "missing_offsets": pa.schema({"first": pa.int64(), "last": pa.int64()}),
     "landed_sequences": pa.schema({"producer_id": pa.string(), "sequence": pa.int64()}),
+    "rows_expired": pa.schema({"before_us": pa.int64()}),
     "running_inserts": pa.schema({"count": pa.int64()}),
 }
 
@@ -183,6 +184,10 @@ class Warehouse:
 
     def _running_inserts(self, where: Mapping[str, Any]) -> Columns:
         return ([sum(insert.token == where["token"] for insert in self._server.running)],)
+
+    @staticmethod
+    def _rows_expired(_where: Mapping[str, Any]) -> Columns:
+        return ([],)
 
     def _partition(self, where: Mapping[str, Any]) -> list[Row]:
         return [

@@ -190,7 +190,7 @@ def _account(outcome: Outcome, job: Job, warehouse: Warehouse, verified: dict[st
         _account_for(outcome, each, landed.pop((each.rank, each.attempt), []), accounts.get((each.rank, each.attempt)))
     outcome.faults += [f"steps of a process that nobody started: {key}" for key in landed]
     outcome.faults += [f"rank {each.rank}, attempt {each.attempt} ended with {each.code}" for each in job.fallen()]
-    names = ("emitted", "landed", "dead_letters", "waiting", "refused", "dropped", "lost", "doubled")
+    names = ("emitted", "landed", "dead_letters", "waiting", "refused", "dropped", "expired", "lost", "doubled")
     outcome.verify = {name: sum(row[name] for row in producers) for name in names}
     outcome.faults += [
         f"verify says of producer {row['producer_id']}: {row['verdict']}, {row['reason']}"

@@ -59,7 +59,15 @@ def test_the_numbers_of_an_account_sum_to_what_was_emitted() -> None:
             has_heartbeat=True,
         )
         found = settle(seen, holes=holes, heartbeats=beats, spool=None, now=NOW, grace=timedelta(0))
-        places = found.landed + found.dead_letters + found.waiting + found.refused + found.dropped + found.lost
+        places = (
+            found.landed
+            + found.dead_letters
+            + found.waiting
+            + found.refused
+            + found.dropped
+            + found.expired
+            + found.lost
+        )
         assert places == found.emitted == emitted
         assert found.lost + found.dropped == sum(finding.events for finding in found.findings)
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from trailhouse_consumer.dead_letters import DEAD_LETTERS_TABLE
 from trailhouse_consumer.ranges import token
@@ -139,6 +140,8 @@ class Landing:
         most = tokens.used + 1 + _REPAIRS
         for step in range(tokens.used, most + 1):
             lacking = self._lacking(table, rows, partition, plan)
+            if step > tokens.used:
+                lacking = self._unexpired(table, lacking)
             if not len(lacking):
                 return step
             if step < most:
@@ -147,6 +150,14 @@ class Landing:
         raise WarehouseUnavailableError(
             f"Table {table} does not keep range {tokens.name}, acknowledged {_REPAIRS + 1} times"
         )
+
+    def _unexpired(self, table: str, rows: pa.Table) -> pa.Table:
+        """Return those of the rows that the table keeps: older ones may be gone as soon as they were acknowledged."""
+        if len(rows):
+            for before_us in self._warehouse.ask("rows_expired", {"table": table}).column("before_us").to_pylist():
+                published = rows.column("_published_at").cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+                return rows.filter(pc.greater_equal(published, before_us))
+        return rows
 
     def _wait_for_others(self, name: str) -> None:
         """Raise while an insert under this token is still going on: its rows may yet appear."""

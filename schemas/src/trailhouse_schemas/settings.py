@@ -73,13 +73,17 @@ def reading(prefix: str) -> Iterator[None]:
         raise SettingsError(f"Settings file cannot be read ({error}); mend it, or set TRAILHOUSE_CONFIG") from error
 
 
-def _from_json(value: object) -> object:
+def _from_json(value: object, like: str = '{"security.protocol": "ssl"}') -> object:
     if not isinstance(value, str):
         return value
     try:
         return json.loads(value or "{}")
     except json.JSONDecodeError as error:
-        raise ValueError(f'it is no JSON ({error}); write it like {{"security.protocol": "ssl"}}') from None
+        raise ValueError(f"it is no JSON ({error}); write it like {like}") from None
+
+
+def _retention_from_json(value: object) -> object:
+    return _from_json(value, '{"metrics_logged": "400d"}')
 
 
 #: What no Kafka client of ours may be told otherwise: a broker that makes topics makes them with settings of its own.
@@ -87,6 +91,9 @@ EVERY_KAFKA_CLIENT: Final[Mapping[str, Any]] = MappingProxyType({"allow.auto.cre
 
 #: Settings of librdkafka, by its own names; in the environment as JSON.
 KafkaClient = Annotated[dict[str, str], NoDecode, BeforeValidator(_from_json)]
+
+#: How long rows are kept, by table; in the environment as JSON.
+Retention = Annotated[dict[str, str], NoDecode, BeforeValidator(_retention_from_json)]
 
 
 def config_files() -> list[Path]:
@@ -127,6 +134,11 @@ class Settings(BaseSettings):
         description="chdb://DIRECTORY or clickhouse://user@host:8123/database; chdb://HOME/warehouse by default.",
     )
     warehouse_password: SecretStr = Field(default=SecretStr(""), description="Password of the warehouse's user.")
+    retention: Retention = Field(
+        default_factory=dict,
+        description="How long rows are kept, by table (400d, 26w, 2y), others for ever; put in force by 'trailhouse "
+        "migrate'; as JSON.",
+    )
     kafka: str = Field(default="", description="Bootstrap servers of Kafka; empty: events stay in spools.")
     kafka_client: KafkaClient = Field(
         default_factory=dict,

@@ -1,8 +1,9 @@
 """Settles the account of one producer: where each of its events is, and what that makes of it. Decides, asks nothing.
 
 Every sequence from 0 to the last one that is known of is in exactly one place: landed, dead letter, waiting in the
-spool, refused by the broker, dropped by the producer, or lost. What comes after the last one known of is not in the
-account: if the producer never said its end, that is at most what one flush interval held.
+spool, refused by the broker, dropped by the producer, expired with the retention of the tables, or lost. What comes
+after the last one known of is not in the account: if the producer never said its end, that is at most what one flush
+interval held.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ class Finding:
     """A stretch of sequences of one producer that are not simply landed."""
 
     producer_id: str
-    #: lost, lost or dropped, dropped, doubled, waiting, refused, dead letter dropped.
+    #: lost, lost or dropped, dropped, expired, doubled, waiting, refused, dead letter dropped.
     kind: str
     first: int
     last: int
@@ -113,8 +114,8 @@ class Finding:
 class ProducerAccount:
     """Where the events of one producer are.
 
-    `emitted` = `landed` + `dead_letters` + `waiting` + `refused` + `dropped` + `lost`; `doubled` counts the copies
-    beyond the first, which are on top.
+    `emitted` = `landed` + `dead_letters` + `waiting` + `refused` + `dropped` + `expired` + `lost`; `doubled` counts the
+    copies beyond the first, which are on top.
     """
 
     producer_id: str
@@ -131,6 +132,8 @@ class ProducerAccount:
     waiting: int
     refused: int
     dropped: int
+    #: Neither there nor dropped, but so old that its row may have expired.
+    expired: int
     lost: int
     doubled: int
     #: Metric points that it dropped, with or without an event.
@@ -152,6 +155,7 @@ def settle(
     spool: SpoolContent | None,
     now: datetime,
     grace: timedelta,
+    kept_from: int = 0,
 ) -> ProducerAccount:
     """Return the account of one producer.
 
@@ -162,6 +166,7 @@ def settle(
         spool: What its spool holds, where there is one.
         now: The moment that signs of life are held against.
         grace: How long a sign of life may be late.
+        kept_from: The first sequence that cannot have expired.
     """
     waiting, refused = ([], []) if spool is None else (spool.waiting, joined((r.sequence,) * 2 for r in spool.refused))
     beats = sorted([*heartbeats, *(spool.heartbeats if spool else ())], key=lambda beat: beat.sequence)
@@ -171,7 +176,7 @@ def settle(
     missing = subtract(missing, waiting)
     were_refused = intersect(missing, refused)
     missing = subtract(missing, refused)
-    lost, dropped, named = _lost_or_dropped(seen.producer_id, missing, beats)
+    lost, dropped, expired, named = _lost_or_dropped(seen.producer_id, missing, beats, kept_from)
     known_end = _end(seen, spool, now, grace)
     doubled = seen.landed_rows - seen.landed
     counted = seen.end_is_counted or (spool is not None and any(beat.found_dead for beat in spool.heartbeats))
@@ -185,6 +190,7 @@ def settle(
         found_dead_at=seen.found_dead_at,
         unknown_seconds=unknown_seconds,
         unreadable=spool.unreadable if spool else "",
+        expired=expired,
     )
     findings = [
         *named,
@@ -206,6 +212,7 @@ def settle(
         waiting=size(in_spool),
         refused=size(were_refused),
         dropped=dropped,
+        expired=expired,
         lost=lost,
         doubled=doubled,
         points_dropped=seen.points_dropped,
@@ -245,6 +252,7 @@ def _verdict(  # noqa: PLR0911 - one a case
     found_dead_at: datetime | None,
     unknown_seconds: float | None,
     unreadable: str,
+    expired: int,
 ) -> tuple[Verdict, str]:
     if lost:
         return Verdict.LOST, f"{lost:,} lost" + (f", {doubled:,} doubled" if doubled else "")
@@ -259,36 +267,53 @@ def _verdict(  # noqa: PLR0911 - one a case
         return Verdict.UNDER_WAY, f"{waiting:,} still in the spool"
     if end is End.RUNNING:
         return Verdict.UNDER_WAY, "still running"
-    return Verdict.COMPLETE, f"{end.value}{at}, and counted to its end" if end is End.FOUND_DEAD else ""
+    if end is End.FOUND_DEAD:
+        return Verdict.COMPLETE, f"{end.value}{at}, and counted to its end"
+    return Verdict.COMPLETE, f"{expired:,} expired by retention" if expired else ""
 
 
-def _lost_or_dropped(producer_id: str, missing: Ranges, beats: Sequence[Heartbeat]) -> tuple[int, int, list[Finding]]:
-    """Return how many of the missing were lost, how many dropped, and the ranges by name.
+def _lost_or_dropped(
+    producer_id: str, missing: Ranges, beats: Sequence[Heartbeat], kept_from: int
+) -> tuple[int, int, int, list[Finding]]:
+    """Return how many of the missing were lost, how many dropped, how many expired, and the ranges by name.
 
     Between one heartbeat and the next the producer says how many it dropped. As many of the missing there are dropped;
-    which ones is known where all or none of them are.
+    which ones is known where all or none of them are. Of the others those before `kept_from` have expired.
     """
     sequences = [beat.sequence for beat in beats]
+    old = intersect(missing, [(0, kept_from - 1)]) if kept_from else []
     stretches: defaultdict[int, Ranges] = defaultdict(list)
-    for hole in missing:  # a heartbeat is never within a hole: it landed, or waits
+    for hole in [*old, *subtract(missing, old)]:  # a heartbeat is never within a hole: it landed, or waits
         stretches[bisect_left(sequences, hole[0])].append(hole)
-    lost = dropped = 0
+    lost = dropped = expired = 0
     findings = []
     for after, ranges in sorted(stretches.items()):
         said_before = beats[after - 1].dropped if after else 0
         allowed = beats[after].dropped - said_before if after < len(beats) else 0
         events = size(ranges)
         of_these = min(max(allowed, 0), events)
+        too_old = min(events - of_these, size(intersect(ranges, old)))
         dropped += of_these
-        lost += events - of_these
+        expired += too_old
+        lost += events - of_these - too_old
         if of_these == events:
             kind, detail = "dropped", "the producer says so itself"
         elif of_these:
             kind, detail = "lost or dropped", f"{of_these:,} of {events:,} between two heartbeats were dropped"
         else:
             kind, detail = "lost", "" if after < len(beats) else "no later heartbeat is known that could say more"
-        findings += [Finding(producer_id=producer_id, kind=kind, first=a, last=b, detail=detail) for a, b in ranges]
-    return lost, dropped, findings
+        for first, last in ranges:
+            gone = last < kept_from and of_these < events
+            findings.append(
+                Finding(
+                    producer_id=producer_id,
+                    kind="expired" if gone else kind,
+                    first=first,
+                    last=last,
+                    detail="older than the tables keep their rows" if gone else detail,
+                )
+            )
+    return lost, dropped, expired, findings
 
 
 def _refusals(producer_id: str, refused: Ranges, spool: SpoolContent | None) -> list[Finding]:

@@ -18,6 +18,7 @@ from trailhouse_analytics.loss.spools import Heartbeat, SpoolContent, read_spool
 from trailhouse_analytics.queries import text
 from trailhouse_analytics.ranks import silent_ranks
 from trailhouse_schemas.catalogue import CATALOGUE
+from trailhouse_schemas.warehouse.retention import expired_before
 from trailhouse_schemas.warehouse.tables import ORDINAL_COLUMN
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ DEFAULT_GRACE: Final = timedelta(seconds=30)
 _AT_ONCE: Final = 10_000
 #: Holes of a producer with at most so many events are found while all are counted, which takes 8 bytes an event.
 _UNPACKED_EVENTS: Final = 1_000_000
+#: Above every sequence.
+_NONE_IS_KEPT: Final = 1 << 62
 _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(2261, 1, 1, tzinfo=UTC)
 
@@ -87,6 +90,7 @@ def verify(
     holes = _holes(client, known, counted)
     incomplete = [s.producer_id for s in known.values() if s.seen != s.end or s.producer_id in contents]
     heartbeats = _heartbeats(client, incomplete)
+    kept_from = _kept_from(client, incomplete)
     doubled = _doubled(client, [s.producer_id for s in known.values() if s.landed_rows != s.landed])
     given_up = _given_up(client)
     unreadable = tuple(content.unreadable for content in contents.values() if content.unreadable)
@@ -99,6 +103,7 @@ def verify(
                 spool=contents.get(producer_id),
                 now=as_of,
                 grace=grace,
+                kept_from=kept_from[producer_id],
             ),
             [*doubled[producer_id], *given_up[producer_id]],
         )
@@ -172,6 +177,19 @@ def _heartbeats(client: Client, producers: Sequence[str]) -> defaultdict[str, li
             beats.append(Heartbeat(row["first"], row["first_emitted"], row["dropped"]))
             if row["last"] > row["first"]:
                 beats.append(Heartbeat(row["last"], row["last_emitted"], row["dropped"]))
+    return found
+
+
+def _kept_from(client: Client, producers: Sequence[str]) -> defaultdict[str, int]:
+    """Return the first sequence of each producer that cannot have expired: a producer publishes in order."""
+    expired = expired_before(client)
+    if not expired or not producers:
+        return defaultdict(int)
+    found: defaultdict[str, int] = defaultdict(int, dict.fromkeys(producers, _NONE_IS_KEPT))
+    for begin in range(0, len(producers), _AT_ONCE):
+        asked = list(producers[begin : begin + _AT_ONCE])
+        for row in _ask(client, "loss_expired", producers=asked, since=max(expired.values())).to_pylist():
+            found[row["producer_id"]] = row["first"]
     return found
 
 

@@ -47,6 +47,7 @@ PRODUCERS = pa.schema(
         ("waiting", pa.int64()),
         ("refused", pa.int64()),
         ("dropped", pa.int64()),
+        ("expired", pa.int64()),
         ("lost", pa.int64()),
         ("doubled", pa.int64()),
         ("points_dropped", pa.int64()),
@@ -93,6 +94,7 @@ class Totals:
     waiting: int = 0
     refused: int = 0
     dropped: int = 0
+    expired: int = 0
     lost: int = 0
     doubled: int = 0
     points_dropped: int = 0

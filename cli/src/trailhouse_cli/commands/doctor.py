@@ -75,10 +75,12 @@ def _shown(value: Any) -> str:
 
 
 def _checks(settings: Settings) -> list[dict[str, str]]:
+    warehouse = _check("warehouse", _warehouse, settings)
     return [
         _check("settings", _files, settings),
         _check("spools", _spools, settings),
-        _check("warehouse", _warehouse, settings),
+        warehouse,
+        *([_check("retention", _retention, settings)] if warehouse["state"] == "fine" else []),
         _check("kafka", _kafka, settings) if settings.kafka else _absent("kafka", "events stay in spools"),
         _check("registry", _registry, settings) if settings.registry else _absent("registry", "single-object encoding"),
     ]
@@ -127,6 +129,36 @@ def _warehouse(settings: Settings) -> str:
         return f"{parse_url(settings.warehouse_url)}: ClickHouse {client.server_version}, up to date"
     finally:
         client.close()
+
+
+def _retention(settings: Settings) -> str:
+    from trailhouse_cli.errors import BadInputError  # noqa: PLC0415
+    from trailhouse_schemas.warehouse import connect, retention_days, retention_in_force  # noqa: PLC0415
+
+    wanted = retention_days(settings.retention)
+    client = connect(settings.warehouse_url, password=settings.warehouse_password.get_secret_value())
+    try:
+        there = retention_in_force(client)
+    finally:
+        client.close()
+    lines = []
+    for table in sorted({*wanted, *there}):
+        have, want = there.get(table), wanted.get(table)
+        if isinstance(have, str) and want is None:
+            lines.append(f"{table}: a TTL that is none of Trailhouse's: {have}")
+        elif have == want:
+            lines.append(f"{table}: {want:,} days")
+        else:
+            raise BadInputError(
+                f"Rows of {table} are kept {_days(have)}, not {_days(want)} as set; run 'trailhouse migrate'"
+            )
+    return "\n".join(lines) or "every row is kept for ever"
+
+
+def _days(time: int | str | None) -> str:
+    if time is None:
+        return "for ever"
+    return f"for {time:,} days" if isinstance(time, int) else f"by {time}"
 
 
 def _kafka(settings: Settings) -> str:

@@ -129,7 +129,7 @@ def _report(accounting: Accounting, *, show_all: bool, whole: bool) -> Report:
         )
     numbers = [
         name
-        for name in ("emitted", "landed", "dead_letters", "waiting", "refused", "dropped", "lost", "doubled")
+        for name in ("emitted", "landed", "dead_letters", "waiting", "refused", "dropped", "expired", "lost", "doubled")
         if name in _ALWAYS or getattr(totals, name)
     ]
     found_dead = any(account.found_dead_at is not None for account in accounts)

@@ -2,16 +2,20 @@
 
 from trailhouse_schemas.warehouse.connect import WarehouseUrl, connect, parse_url
 from trailhouse_schemas.warehouse.migrate import Migration, check, migrate, migrations
+from trailhouse_schemas.warehouse.retention import apply_retention, retention_days, retention_in_force
 from trailhouse_schemas.warehouse.tables import TRANSPORT_COLUMNS, row_columns
 
 __all__ = [
     "TRANSPORT_COLUMNS",
     "Migration",
     "WarehouseUrl",
+    "apply_retention",
     "check",
     "connect",
     "migrate",
     "migrations",
     "parse_url",
+    "retention_days",
+    "retention_in_force",
     "row_columns",
 ]
