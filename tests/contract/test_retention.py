@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -205,7 +205,7 @@ def test_a_range_of_rows_that_expire_at_once_is_landed_and_holds_nobody_up(datab
         {},
     )
     rows = make_rows(partition, messages, Decoder(CATALOGUE["metrics_logged"]), None, whole=True)
-    landing = Landing(Warehouse(_Merging(database)))
+    landing = Landing(Warehouse(cast("Any", _Merging(database))))
     landed = landing.land(partition, Plan(0, 3), rows, doubt=True)
     assert landed.repairs <= 1
     assert landing.land(partition, Plan(0, 3), rows, doubt=True).repairs <= 1

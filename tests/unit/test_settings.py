@@ -11,7 +11,8 @@ from trailhouse.once import forget_warnings
 from trailhouse.settings import ProducerSettings
 from trailhouse_consumer.settings import CollectorSettings
 from trailhouse_schemas.errors import SettingsError
-from trailhouse_schemas.settings import Settings, without_password, without_secrets
+from trailhouse_schemas.secrets import without_password, without_secrets
+from trailhouse_schemas.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -166,7 +166,7 @@ def _registry(where: Settings) -> Any:
         return None
     from trailhouse_schemas.registry import Registry  # noqa: PLC0415 - not without a registry
 
-    return Registry(where.registry)
+    return Registry.of(where)
 
 
 @contextmanager

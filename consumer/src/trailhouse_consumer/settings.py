@@ -5,10 +5,11 @@ from __future__ import annotations
 import tomllib
 from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from trailhouse_schemas.settings import KafkaClient, config_files, reading
+from trailhouse_schemas.secrets import SecretFile, shown
+from trailhouse_schemas.settings import KafkaClient, config_files, reading, with_secret_file
 
 __all__ = ["CollectorSettings"]
 
@@ -18,7 +19,9 @@ _MIB = 1 << 20
 class CollectorSettings(BaseSettings):
     """How the collector works. Where things are is in the settings that all parts share."""
 
-    model_config = SettingsConfigDict(env_prefix="TRAILHOUSE_COLLECT_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="TRAILHOUSE_COLLECT_", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     group: str = Field(default="trailhouse-collector", description="Consumer group.")
     group_protocol: Literal["classic", "consumer"] = Field(
@@ -27,8 +30,12 @@ class CollectorSettings(BaseSettings):
     session_timeout_seconds: float = Field(
         default=45.0, gt=0, description="Silence after which the group gives a collector up (classic protocol)."
     )
+    kafka_client_file: SecretFile = Field(
+        default=None, description="File of JSON with more of the collector's kafka_client; it wins."
+    )
     kafka_client: KafkaClient = Field(
         default_factory=dict,
+        validate_default=True,
         description="Settings of the collector's Kafka client, over those of every client (TRAILHOUSE_KAFKA_CLIENT).",
     )
     flush_rows: int = Field(default=100_000, ge=1, le=1_000_000, description="Messages that make a range.")
@@ -44,6 +51,15 @@ class CollectorSettings(BaseSettings):
     backoff_seconds: float = Field(
         default=30.0, gt=0, description="Longest wait between tries of what does not answer."
     )
+
+    @field_validator("kafka_client", mode="after")
+    @classmethod
+    def _from_file(cls, value: Any, info: ValidationInfo) -> Any:
+        return with_secret_file(value, info)
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        """Return what is shown of the settings wherever they are printed: no secrets."""
+        return [(name, shown(getattr(self, name))) for name in type(self).model_fields]
 
     @classmethod
     def read(cls, **flags: object) -> Self:

@@ -40,7 +40,7 @@ def registry_of(settings: Settings) -> Registry | None:
         return None
     from trailhouse_schemas.registry import Registry  # noqa: PLC0415 - the extra `registry`
 
-    return Registry(settings.registry)
+    return Registry.of(settings)
 
 
 class ForwarderThread:

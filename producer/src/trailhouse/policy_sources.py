@@ -63,7 +63,7 @@ def source_of(settings: ProducerSettings) -> PolicySource:
     if settings.registry:
         from trailhouse_schemas.registry import Registry  # noqa: PLC0415 - an extra
 
-        registry = Registry(settings.registry)
+        registry = Registry.of(settings)
     return KafkaPolicySource(settings, registry, settings.permission_timeout_seconds, ignored)
 
 

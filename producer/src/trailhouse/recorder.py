@@ -260,7 +260,7 @@ class Recorder:
             "started_us": clock.now_us(),
             "flush_interval_seconds": self.settings.flush_interval_seconds,
             "heartbeat_interval_seconds": self.settings.heartbeat_interval_seconds,
-            "settings": self.settings.model_dump(mode="json"),
+            "settings": self.settings.handed_over(),
         }
         try:
             return new_ring(self.directory, self.producer_id, self.settings.buffer_mib << 20, owner)

@@ -107,6 +107,7 @@ def _defaults_of_wrong(settings: type[Settings], given: dict[str, Any]) -> dict[
         settings(**given)
     except ValidationError as error:
         wrong = {str(one["loc"][0]) for one in error.errors()} - set(given)
+        wrong |= {f"{name}_file" for name in wrong} & settings.model_fields.keys()
         return {name: settings.model_fields[name].get_default(call_default_factory=True) for name in wrong}
     return {}
 

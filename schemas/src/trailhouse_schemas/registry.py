@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from trailhouse_schemas.errors import RegistryUnavailableError, UnknownSchemaError
-from trailhouse_schemas.settings import without_password
+from trailhouse_schemas.secrets import without_password
 from trailhouse_schemas.versions import SchemaVersion, fingerprint_of, versions
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from confluent_kafka.schema_registry import SchemaRegistryClient
 
     from trailhouse_schemas.catalogue import EventType
+    from trailhouse_schemas.settings import Settings
 
 __all__ = ["Registry", "subject_of"]
 
@@ -40,18 +41,25 @@ def subject_of(event_type: EventType) -> str:
 class Registry:
     """One schema registry. Ids and schemas never change once given, so every answer is kept."""
 
-    def __init__(self, url: str) -> None:
-        """Remember the URL; nothing is asked yet."""
+    def __init__(self, url: str, user_info: str = "") -> None:
+        """Remember the URL, and `USER:PASSWORD` where it asks for one; nothing is asked yet."""
         self.url = url
+        self._user_info = user_info
         self._shown = without_password(url)
         self._ids: dict[bytes, int] = {}
         self._schemas: dict[int, dict[str, Any]] = {}
+
+    @classmethod
+    def of(cls, settings: Settings) -> Registry:
+        """Return the registry of the settings, which name one."""
+        return cls(settings.registry, settings.registry_user_info.get_secret_value())
 
     @cached_property
     def _client(self) -> SchemaRegistryClient:
         from confluent_kafka.schema_registry import SchemaRegistryClient  # noqa: PLC0415 - slow, and seldom needed
 
-        return SchemaRegistryClient({"url": self.url, "timeout": _TIMEOUT_SECONDS, "max.retries": 0})
+        login = {"basic.auth.user.info": self._user_info} if self._user_info else {}
+        return SchemaRegistryClient({"url": self.url, "timeout": _TIMEOUT_SECONDS, "max.retries": 0, **login})
 
     def id_of(self, version: SchemaVersion) -> int:
         """Return the registry's id of a schema version.

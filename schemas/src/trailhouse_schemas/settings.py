@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import tomllib
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -25,6 +24,7 @@ from pydantic_settings import (
 )
 
 from trailhouse_schemas.errors import SettingsError
+from trailhouse_schemas.secrets import SecretFile, json_secret, read_secret, shown, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,22 +38,11 @@ __all__ = [
     "Settings",
     "config_files",
     "reading",
-    "without_password",
-    "without_secrets",
+    "with_secret_file",
 ]
 
-_SECRET = re.compile("password|secret|key|jaas|token|oauthbearer.config", re.IGNORECASE)
-_PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^/@]*@")
-
-
-def without_password(url: str) -> str:
-    """Return a URL as it may be shown: `http://user:***@host`."""
-    return _PASSWORD.sub(r"\1:***@", url)
-
-
-def without_secrets(settings: Mapping[str, str]) -> str:
-    """Return settings of a Kafka client as they may be shown: `sasl.username=me, sasl.password=***`."""
-    return ", ".join(f"{name}={'***' if _SECRET.search(name) else value}" for name, value in settings.items())
+#: Settings whose values are never shown, by how their names begin; the names of their files are.
+_SECRETS: Final = ("WAREHOUSE_PASSWORD", "KAFKA_CLIENT", "REGISTRY_USER_INFO")
 
 
 @contextmanager
@@ -64,7 +53,7 @@ def reading(prefix: str) -> Iterator[None]:
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(map(str, first["loc"])).upper()
-        secret = "PASSWORD" in name or name.startswith("KAFKA_CLIENT")
+        secret = name.startswith(_SECRETS) and not name.endswith("_FILE")
         value = "what is not shown" if secret else f"{first['input']!r:.200}"
         raise SettingsError(
             f"Setting {prefix}{name} is {value}: {first['msg'].removeprefix('Value error, ')}"
@@ -109,6 +98,25 @@ def config_files() -> list[Path]:
     return [file for file in usual if _may_be_there(file)]
 
 
+def with_secret_file(value: Any, info: ValidationInfo) -> Any:
+    """Return the value of a secret setting with what is in the file that the setting `…_file`, before it, names.
+
+    Raises:
+        ValueError: both are set, or the file is none of JSON where it should be.
+    """
+    path: Path | None = info.data.get(f"{info.field_name}_file")
+    if path is None:
+        return value
+    if not isinstance(value, SecretStr):
+        try:
+            return {**value, **json_secret(path)}
+        except ValueError as error:
+            raise ValueError(f"its file {path}: {error}") from None
+    if value.get_secret_value():
+        raise ValueError(f"it is set, and so is its file {path}; unset one of them")
+    return SecretStr(read_secret(path))
+
+
 def _may_be_there(file: Path) -> bool:
     """Return False for a file in a directory that this user may not enter: to them it is not there."""
     try:
@@ -123,7 +131,7 @@ def _may_be_there(file: Path) -> bool:
 class Settings(BaseSettings):
     """Where things are. What only the collector or only the producer needs is in their own settings."""
 
-    model_config = SettingsConfigDict(env_prefix="TRAILHOUSE_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="TRAILHOUSE_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
     home: Path = Field(
         default=Path("~/.trailhouse"), description="Directory that everything local is under, unless it is set apart."
@@ -133,15 +141,24 @@ class Settings(BaseSettings):
         default="",
         description="chdb://DIRECTORY or clickhouse://user@host:8123/database; chdb://HOME/warehouse by default.",
     )
-    warehouse_password: SecretStr = Field(default=SecretStr(""), description="Password of the warehouse's user.")
+    warehouse_password_file: SecretFile = Field(
+        default=None, description="File that the password of the warehouse's user is read from."
+    )
+    warehouse_password: SecretStr = Field(
+        default=SecretStr(""), validate_default=True, description="Password of the warehouse's user."
+    )
     retention: Retention = Field(
         default_factory=dict,
         description="How long rows are kept, by table (400d, 26w, 2y), others for ever; put in force by 'trailhouse "
         "migrate'; as JSON.",
     )
     kafka: str = Field(default="", description="Bootstrap servers of Kafka; empty: events stay in spools.")
+    kafka_client_file: SecretFile = Field(
+        default=None, description="File of JSON with more of kafka_client, such as sasl.password; it wins."
+    )
     kafka_client: KafkaClient = Field(
         default_factory=dict,
+        validate_default=True,
         description="Further settings of every Kafka client (librdkafka's names), such as TLS and SASL; as JSON.",
     )
     create_topics: bool = Field(
@@ -150,6 +167,12 @@ class Settings(BaseSettings):
         "'trailhouse topics create' does.",
     )
     registry: str = Field(default="", description="URL of the schema registry; empty: single-object encoding.")
+    registry_user_info_file: SecretFile = Field(default=None, description="File that registry_user_info is read from.")
+    registry_user_info: SecretStr = Field(
+        default=SecretStr(""),
+        validate_default=True,
+        description="USER:PASSWORD for the schema registry (HTTP's basic authentication).",
+    )
 
     @classmethod
     def read(cls, **flags: object) -> Self:
@@ -161,10 +184,25 @@ class Settings(BaseSettings):
         with reading("TRAILHOUSE_"):
             return cls(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
 
+    @field_validator("warehouse_password", "registry_user_info", "kafka_client", mode="after")
+    @classmethod
+    def _from_file(cls, value: Any, info: ValidationInfo) -> Any:
+        return with_secret_file(value, info)
+
     @field_validator("home", "spool", mode="after")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        """Return what is shown of the settings wherever they are printed: no secrets."""
+        return [(name, shown(getattr(self, name))) for name in type(self).model_fields]
+
+    def handed_over(self) -> dict[str, Any]:
+        """Return what a helper of this process is told, as JSON: with the secrets that publishing needs."""
+        without = {name: None for name in type(self).model_fields if name.endswith("_file")}
+        secret = {"warehouse_password": "", "registry_user_info": self.registry_user_info.get_secret_value()}
+        return self.model_dump(mode="json") | without | secret
 
     def kafka_settings(self, own: Mapping[str, Any], promised: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return what a Kafka client is made with: `kafka_client` wins over `own`, and `promised` over both."""

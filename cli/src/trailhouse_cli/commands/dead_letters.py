@@ -338,12 +338,12 @@ def replay(*, choice: Choice, registry: str | None, warehouse: str | None) -> in
     from trailhouse_consumer.replay import NOT_REPLAYED, Replay  # noqa: PLC0415
     from trailhouse_schemas.settings import Settings  # noqa: PLC0415
 
-    address = Settings.read(registry=registry).registry
+    settings = Settings.read(registry=registry)
     known = None
-    if address:
+    if settings.registry:
         from trailhouse_schemas.registry import Registry  # noqa: PLC0415 - not without a registry
 
-        known = Registry(address)
+        known = Registry.of(settings)
     with _opened(warehouse) as opened:
         chosen = _chosen(opened, choice)
         meant = bool(choice.letters)

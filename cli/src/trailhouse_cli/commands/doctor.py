@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 import pyarrow as pa
-from pydantic import SecretStr
 
 from trailhouse_cli.reporting import Column, Report, Section, format_options, print_report
 from trailhouse_cli.settings_files import sources_of, unknown_keys
 from trailhouse_schemas.errors import TrailhouseError
-from trailhouse_schemas.settings import PathsThatAreSet, Settings, without_password, without_secrets
+from trailhouse_schemas.secrets import open_to_others, shown, without_password
+from trailhouse_schemas.settings import PathsThatAreSet, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,16 +62,10 @@ def _settings() -> list[dict[str, str]]:
             said = os.environ.get(variable)
             in_environment = said is not None and (said != "" or name not in PathsThatAreSet.PATHS)
             source = "environment" if in_environment else in_file.get(variable, "default")
-            rows.setdefault(variable, {"setting": variable, "value": _shown(getattr(settings, name)), "from": source})
+            if getattr(settings, f"{name}_file", None) is not None:
+                source = f"{source} and {variable}_FILE" if source != "default" else f"{variable}_FILE"
+            rows.setdefault(variable, {"setting": variable, "value": shown(getattr(settings, name)), "from": source})
     return [rows[variable] for variable in sorted(rows)]
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, SecretStr):
-        return "(set, not shown)" if value.get_secret_value() else ""
-    if isinstance(value, dict):
-        return without_secrets(value)
-    return "" if value is None else without_password(str(value))
 
 
 def _checks(settings: Settings) -> list[dict[str, str]]:
@@ -105,6 +99,14 @@ def _files(_settings: Settings) -> str:
     unknown = unknown_keys({"": ProducerSettings.model_fields, "collect": CollectorSettings.model_fields})
     if unknown:
         raise BadInputError("\n".join(unknown))
+    open_ = [
+        str(path)
+        for settings in (Settings.read(), CollectorSettings.read())
+        for name in type(settings).model_fields
+        if name.endswith("_file") and (path := getattr(settings, name)) is not None and open_to_others(path)
+    ]
+    if open_:
+        raise BadInputError(f"Everybody on this machine may read {', '.join(open_)}; take that right away (chmod o-r)")
     files = sorted(set(sources_of().values()))
     return f"{', '.join(files)}: every key is a setting" if files else "no file sets any"
 
@@ -174,6 +176,6 @@ def _registry(settings: Settings) -> str:
     from trailhouse_schemas.catalogue import CATALOGUE  # noqa: PLC0415
     from trailhouse_schemas.registry import Registry  # noqa: PLC0415
 
-    there = Registry(settings.registry)
+    there = Registry.of(settings)
     have = sum(bool(there.registered(event_type)) for event_type in CATALOGUE.values())
     return f"{without_password(settings.registry)}: {have} of {len(CATALOGUE)} event types are registered"

@@ -10,6 +10,7 @@ import click
 from trailhouse_cli.errors import BadInputError
 from trailhouse_schemas.catalogue import CATALOGUE
 from trailhouse_schemas.errors import CompatibilityError
+from trailhouse_schemas.secrets import without_password
 from trailhouse_schemas.settings import Settings
 
 if TYPE_CHECKING:
@@ -82,13 +83,15 @@ def register(registry: str | None) -> None:
     settings = Settings.read(registry=registry)
     if not settings.registry:
         raise BadInputError("No registry is set; name one with --registry or TRAILHOUSE_REGISTRY")
-    there = Registry(settings.registry)
+    there = Registry.of(settings)
     count = 0
     for event_type in CATALOGUE.values():
         for version, registry_id in there.register(event_type):
             click.echo(f"registered {event_type.record} v{version.version} as id {registry_id}")
             count += 1
-    click.echo(f"{settings.registry} has all {len(CATALOGUE)} event types ({count} versions registered now)")
+    click.echo(
+        f"{without_password(settings.registry)} has all {len(CATALOGUE)} event types ({count} versions registered now)"
+    )
 
 
 def _problems(event_type: EventType) -> list[str]:
