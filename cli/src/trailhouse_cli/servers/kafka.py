@@ -132,7 +132,7 @@ class JarKafka:
     def __init__(self, *, port: int = 0, properties: Mapping[str, str] | None = None) -> None:
         """Fetch what it needs, start it, and return when it serves; any free port when none is given.
 
-        `properties` are the broker's, over BROKER_PROPERTIES.
+        `properties` are the broker's, over all that it is told otherwise.
 
         Raises `ServerMissingError` where Java or Maven lacks, `ServerStartError` where it does not come up.
         """
@@ -190,8 +190,8 @@ class JarKafka:
 
 
 def _properties(port: int, controller_port: int, directory: Path, more: Mapping[str, str]) -> str:
-    """Return the text of server.properties for one node that is broker and controller."""
-    properties = {**BROKER_PROPERTIES, **more} | {
+    """Return the text of server.properties for one node that is broker and controller; `more` wins."""
+    places = {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.bootstrap.servers": f"{HOST}:{controller_port}",
@@ -201,6 +201,7 @@ def _properties(port: int, controller_port: int, directory: Path, more: Mapping[
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "log.dirs": str(directory / "data"),
     }
+    properties = BROKER_PROPERTIES | places | dict(more)
     return "".join(f"{name}={value}\n" for name, value in properties.items())
 
 
