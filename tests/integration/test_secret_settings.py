@@ -82,7 +82,7 @@ def test_every_client_speaks_sasl_over_tls_with_a_password_from_a_file(locked: S
         "TRAILHOUSE_CREATE_TOPICS": "false",
         "TRAILHOUSE_SAMPLE_INTERVAL_SECONDS": "0",
     }
-    said = []
+    said: list[str] = []
 
     def run(*commands: tuple[str, ...]) -> None:
         for arguments in commands:
