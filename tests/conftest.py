@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 import structlog
 
+from servers.clusters import open_engine
 from servers.missing import cannot_have
 from servers.topics import Topics
 from servers.warehouses import HttpOverChdb, Warehouse, fresh
@@ -140,9 +141,12 @@ def topic(topics: Topics) -> str:
 
 
 @pytest.fixture(scope="session")
-def chdb_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The one directory that the engine of this process has open."""
-    return tmp_path_factory.mktemp("warehouse")
+def chdb_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The one directory that the engine of this process has open, which knows the clusters of servers/clusters.xml."""
+    directory = tmp_path_factory.mktemp("warehouse")
+    engine = open_engine(directory)  # the first to open it decides what it knows, as long as it is open
+    yield directory
+    engine.close()
 
 
 @pytest.fixture(scope="session")

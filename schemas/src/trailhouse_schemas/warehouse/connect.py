@@ -2,6 +2,7 @@
 
     chdb:///absolute/directory            chdb://relative/directory        chdb://DIRECTORY?database=NAME
     clickhouse://user@host:8123/database  clickhouses://user@host:8443/database   (the second: TLS)
+    clickhouse://user@host:8123/database?cluster=NAME                             (a cluster, by any of its servers)
 
 Both give the same client of the same library, so that everything behind this line is the same for both.
 """
@@ -23,6 +24,7 @@ from trailhouse_schemas.errors import (
     WarehouseLockedError,
     WarehouseUnavailableError,
 )
+from trailhouse_schemas.warehouse.cluster import cluster_settings
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -61,6 +63,8 @@ class WarehouseUrl:
     user: str
     password: str
     database: str
+    #: Name of the cluster whose servers share the tables; empty for one server.
+    cluster: str = ""
 
     @property
     def embedded(self) -> bool:
@@ -71,7 +75,8 @@ class WarehouseUrl:
         """Return the URL without a password, for people."""
         if self.directory is not None:
             return f"chdb://{self.directory}"
-        return f"{self.scheme}://{self.user}@{self.host}:{self.port}/{self.database}"
+        cluster = f"?cluster={self.cluster}" if self.cluster else ""
+        return f"{self.scheme}://{self.user}@{self.host}:{self.port}/{self.database}{cluster}"
 
 
 def parse_url(url: str) -> WarehouseUrl:
@@ -82,7 +87,7 @@ def parse_url(url: str) -> WarehouseUrl:
         raise WarehouseError(
             "Warehouse is no URL; write chdb://DIRECTORY or clickhouse://user@host:8123/database"
         ) from None
-    query = parse_qs(parts.query)
+    query = parse_qs(parts.query, keep_blank_values=True)
     if parts.scheme == "chdb":
         location = unquote(parts.netloc + parts.path)
         if not location:
@@ -106,6 +111,7 @@ def parse_url(url: str) -> WarehouseUrl:
             unquote(parts.username or "default"),
             unquote(parts.password or ""),
             parts.path.strip("/") or DEFAULT_DATABASE,
+            query.get("cluster", [""])[0],
         )
     else:
         raise WarehouseError(
@@ -114,6 +120,12 @@ def parse_url(url: str) -> WarehouseUrl:
         )
     if not _DATABASE_NAME.fullmatch(found.database):
         raise WarehouseError(f"Database {found.database!r} is no name; use letters, digits and _")
+    if "cluster" in query and found.embedded:
+        raise WarehouseError(f"Warehouse {found} is in one process, and so in no cluster; leave ?cluster= out")
+    if "cluster" in query and not _DATABASE_NAME.fullmatch(found.cluster):
+        raise WarehouseError(
+            f"Cluster {query['cluster'][0]!r} is no name of a server's cluster; write clickhouse://…?cluster=NAME"
+        )
     return found
 
 
@@ -133,8 +145,11 @@ def connect(url: str | WarehouseUrl, *, password: str = "", create: bool = False
     where = parse_url(url) if isinstance(url, str) else url
     client = _open_embedded(where, create=create) if where.embedded else _open_server(where, password)
     try:
+        if where.cluster:
+            _require_cluster(client, where)
         if create:
-            client.command(f"CREATE DATABASE IF NOT EXISTS `{where.database}`")
+            everywhere = f" ON CLUSTER {where.cluster}" if where.cluster else ""
+            client.command(f"CREATE DATABASE IF NOT EXISTS `{where.database}`{everywhere}")
         elif not client.query(
             "SELECT 1 FROM system.databases WHERE name = {name:String}", {"name": where.database}
         ).row_count:
@@ -214,12 +229,23 @@ def _open_server(where: WarehouseUrl, password: str) -> Client:
             username=where.user,
             password=where.password or password,
             secure=where.scheme == "clickhouses",
-            settings=dict(_SETTINGS),
+            settings=_SETTINGS | (cluster_settings(where.cluster) if where.cluster else {}),
         )
     except (Error, OSError) as error:
         raise WarehouseUnavailableError(
             f"Warehouse {where} does not answer ({_cause(error)}); start it, or set TRAILHOUSE_WAREHOUSE"
         ) from error
+
+
+def _require_cluster(client: Client, where: WarehouseUrl) -> None:
+    known = [
+        name for (name,) in client.query("SELECT DISTINCT cluster FROM system.clusters ORDER BY cluster").result_rows
+    ]
+    if where.cluster not in known:
+        raise WarehouseError(
+            f"Warehouse {where} knows no cluster {where.cluster!r} (but {', '.join(known) or 'none'}); "
+            "name one of the server's remote_servers"
+        )
 
 
 def _is_locked(status: Path) -> bool:

@@ -3,6 +3,9 @@
 A database that has a migration that this version does not know is ahead and is refused; so is one in which the text
 of an applied migration differs from this version's. Every statement can be repeated, so that a migration that was
 interrupted is simply applied again.
+
+Where the client is of a cluster, the same statements are rendered for it: see cluster_tables.py. Two who migrate at the
+same time repeat each other's statements, which the servers take one after the other.
 """
 
 from __future__ import annotations
@@ -13,14 +16,21 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
-from trailhouse_schemas.errors import WarehouseAheadError, WarehouseAlteredError, WarehouseBehindError
+from trailhouse_schemas.errors import (
+    WarehouseAheadError,
+    WarehouseAlteredError,
+    WarehouseBehindError,
+    WarehouseError,
+)
+from trailhouse_schemas.warehouse.cluster import cluster_of
+from trailhouse_schemas.warehouse.cluster_tables import render, render_ledger
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-__all__ = ["Migration", "applied", "check", "migrate", "migrations"]
+__all__ = ["LEDGER", "Migration", "applied", "check", "migrate", "migrations"]
 
-_LEDGER: Final = """
+LEDGER: Final = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     number UInt32, name String, checksum String, applied_at DateTime64(6, 'UTC') DEFAULT now64(6, 'UTC')
 ) ENGINE = ReplacingMergeTree ORDER BY number SETTINGS fsync_after_insert = 1
@@ -74,15 +84,21 @@ def migrate(client: Client) -> list[Migration]:
     Raises:
         WarehouseAheadError: the database has migrations that this version does not know.
         WarehouseAlteredError: an applied migration is not this version's.
+        WarehouseError: the database is one server's and the URL names a cluster, or the other way round.
     """
-    client.command(_LEDGER)
+    cluster = cluster_of(client)
+    _refuse_another_kind(client)
+    client.command(render_ledger(LEDGER, cluster, str(client.database)) if cluster else LEDGER)
+    if cluster:
+        client.command("SYSTEM SYNC REPLICA schema_migrations")
     have = _refuse_strangers(client)
     done = []
     for migration in migrations():
         if migration.number in have:
             continue
         for statement in migration.statements:
-            client.command(statement)
+            for rendered in render(statement, cluster, str(client.database)) if cluster else [statement]:
+                client.command(rendered)
         client.insert(
             "schema_migrations",
             [[migration.number, migration.name, migration.checksum]],
@@ -99,7 +115,9 @@ def check(client: Client) -> None:
         WarehouseBehindError: migrations are lacking.
         WarehouseAheadError: the database has migrations that this version does not know.
         WarehouseAlteredError: an applied migration is not this version's.
+        WarehouseError: the database is one server's and the URL names a cluster, or the other way round.
     """
+    _refuse_another_kind(client)
     have = _refuse_strangers(client)
     lacking = [m for m in migrations() if m.number not in have]
     if lacking:
@@ -107,6 +125,22 @@ def check(client: Client) -> None:
             f"Database {client.database} lacks migration {lacking[0].number} ({lacking[0].name}); "
             "run 'trailhouse migrate'"
         )
+
+
+def _refuse_another_kind(client: Client) -> None:
+    """Raise where tables of a cluster would be read and filled as one server's, or the other way round."""
+    cluster = cluster_of(client)
+    engines = client.query(
+        "SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = 'schema_migrations'"
+    ).result_rows
+    for (engine,) in engines:
+        if engine.startswith("Replicated") and not cluster:
+            raise WarehouseError(f"Database {client.database} is a cluster's; add ?cluster=NAME to the warehouse's URL")
+        if cluster and not engine.startswith("Replicated"):
+            raise WarehouseError(
+                f"Database {client.database} is one server's, not cluster {cluster}'s; "
+                "name a new database and move the rows, as docs/deploy.md says"
+            )
 
 
 def _refuse_strangers(client: Client) -> dict[int, str]:

@@ -1,0 +1,50 @@
+"""Clusters in one engine, for machines that have no other: what the engine of the tests knows is in clusters.xml.
+
+The engine of chDB reads and writes distributed tables whose shards are itself. It cannot run a statement `ON CLUSTER`
+and cannot replicate; so the rendered statements are made ready for it by taking out just that.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from trailhouse_schemas.warehouse import connect, migrations
+from trailhouse_schemas.warehouse.cluster_tables import render
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["CONFIG", "in_one_engine", "open_engine", "rendered"]
+
+CONFIG: Final = Path(__file__).with_name("clusters.xml")
+
+_REPLICATED: Final = re.compile(r"Replicated(\w*MergeTree)\('[^']*', '[^']*'(?:, )?([^()]*)\)")
+_WINDOW: Final = re.compile(r"replicated_deduplication_window = (\d+), replicated_deduplication_window_seconds = \d+")
+
+
+def open_engine(directory: Path) -> Any:
+    """Open the engine of this process, which then knows the clusters; whoever opens it later gets the same one."""
+    import clickhouse_connect  # noqa: PLC0415 - slow
+
+    engine = clickhouse_connect.get_client(
+        interface="chdb", path=str(directory), chdb_options={"config-file": str(CONFIG)}
+    )
+    engine.command("CREATE DATABASE IF NOT EXISTS trailhouse")  # from here on the directory is a warehouse
+    sys.modules[connect.__module__]._opened.add(directory.resolve())  # by this process, that is
+    return engine
+
+
+def rendered(cluster: str, database: str) -> Iterator[str]:
+    """Yield every statement of every migration as a cluster has it."""
+    for migration in migrations():
+        for statement in migration.statements:
+            yield from render(statement, cluster, database)
+
+
+def in_one_engine(statement: str, cluster: str) -> str:
+    """Return a rendered statement for an engine that has no coordinator: not everywhere, and not replicated."""
+    here = statement.replace(f" ON CLUSTER {cluster}", "")
+    return _WINDOW.sub(r"non_replicated_deduplication_window = \1", _REPLICATED.sub(r"\1(\2)", here))
