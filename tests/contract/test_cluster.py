@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from servers.clusters import in_one_engine, rendered
+from servers.clusters import new_cluster, of_cluster, rendered
 from trailhouse_schemas.errors import WarehouseError
-from trailhouse_schemas.warehouse import check, connect, migrate
+from trailhouse_schemas.warehouse import check, migrate
 from trailhouse_schemas.warehouse.cluster import LOCAL, cluster_of, cluster_settings
 from trailhouse_schemas.warehouse.cluster_tables import render_ledger
 from trailhouse_schemas.warehouse.migrate import LEDGER
@@ -26,15 +25,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 def sharded(chdb_directory: Path) -> Iterator[Any]:
     """A client of a database with the tables of a cluster of one shard."""
-    database = f"test_{uuid.uuid4().hex[:12]}"
-    client = connect(f"chdb://{chdb_directory}?database={database}", create=True)
-    for name, value in cluster_settings("one_shard").items():
-        client.set_client_setting(name, value)
-    for statement in rendered("one_shard", database):
-        client.command(in_one_engine(statement, "one_shard"))
-    yield client
-    client.command(f"DROP DATABASE {database}")
-    client.close()
+    with new_cluster(chdb_directory) as client:
+        yield client
 
 
 def _tables(client: Any) -> set[str]:
@@ -125,8 +117,7 @@ def test_a_shard_that_is_down_is_not_read_as_empty(sharded: Any) -> None:
 def test_tables_of_one_server_are_not_taken_for_a_clusters(warehouse: Warehouse) -> None:
     """Nor filled as such: rows would be on one server, and nobody would miss the others."""
     assert not cluster_of(warehouse.client)
-    for name, value in cluster_settings("one_shard").items():
-        warehouse.client.set_client_setting(name, value)
+    of_cluster(warehouse.client, "one_shard")
     assert cluster_of(warehouse.client) == "one_shard"
     for refused in (check, migrate):
         with pytest.raises(WarehouseError, match="is one server's, not cluster one_shard's"):

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import re
 import sys
+import uuid
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from trailhouse_schemas.warehouse import connect, migrations
+from trailhouse_schemas.warehouse.cluster import cluster_settings
 from trailhouse_schemas.warehouse.cluster_tables import render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["CONFIG", "in_one_engine", "open_engine", "rendered"]
+__all__ = ["CONFIG", "in_one_engine", "new_cluster", "of_cluster", "open_engine", "rendered"]
 
 CONFIG: Final = Path(__file__).with_name("clusters.xml")
 
@@ -48,3 +51,22 @@ def in_one_engine(statement: str, cluster: str) -> str:
     """Return a rendered statement for an engine that has no coordinator: not everywhere, and not replicated."""
     here = statement.replace(f" ON CLUSTER {cluster}", "")
     return _WINDOW.sub(r"non_replicated_deduplication_window = \1", _REPLICATED.sub(r"\1(\2)", here))
+
+
+def of_cluster(client: Any, cluster: str) -> Any:
+    """Return the client as `connect` makes it where the URL names that cluster."""
+    for name, value in cluster_settings(cluster).items():
+        client.set_client_setting(name, value)
+    return client
+
+
+@contextmanager
+def new_cluster(directory: Path) -> Iterator[Any]:
+    """Lend a client of a database that has the tables of a cluster of one shard, as they are rendered."""
+    database = f"test_{uuid.uuid4().hex[:12]}"
+    client = of_cluster(connect(f"chdb://{directory}?database={database}", create=True), "one_shard")
+    for statement in rendered("one_shard", database):
+        client.command(in_one_engine(statement, "one_shard"))
+    yield client
+    client.command(f"DROP DATABASE {database}")
+    client.close()

@@ -10,7 +10,9 @@ from queue import LifoQueue
 from typing import TYPE_CHECKING, Any, Final
 
 from trailhouse_consumer.errors import InsertRejectedError
+from trailhouse_consumer.replicas import everywhere, on_a_quorum, quorum
 from trailhouse_schemas.errors import WarehouseUnavailableError
+from trailhouse_schemas.warehouse.cluster import cluster_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,6 +42,8 @@ _IN_THE_ROWS: Final = frozenset(
         691,  # UNKNOWN_ELEMENT_OF_ENUM
     }
 )
+#: Questions whose answer decides that a row is landed, so that it must be as safe as an acknowledged insert.
+_PROOFS: Final = frozenset({"landed_offsets", "landed_rows"})
 _CODE: Final = re.compile(r"Code: (\d+)")
 
 
@@ -52,6 +56,7 @@ class Warehouse:
     def __init__(self, *clients: Client) -> None:
         """Use open clients of one migrated database, at least one."""
         self._free: LifoQueue[Client] = LifoQueue()
+        self._copies = 0
         for client in clients:
             self._free.put(client)
 
@@ -73,10 +78,22 @@ class Warehouse:
             )
 
     def ask(self, question: str, parameters: Mapping[str, Any]) -> pa.Table:
-        """Return the answer to the question in `sql/QUESTION.sql`."""
+        """Return the answer to the question in `sql/QUESTION.sql`; on a cluster, of all its replicas."""
+        sql, given = _sql(question), dict(parameters)
         with self._client() as client, said_plainly():
-            answer: pa.Table = client.query_arrow(_sql(question), dict(parameters), use_strings=True)
+            if cluster := cluster_of(client):
+                sql, more = everywhere(sql, cluster, str(client.database), str(given.get("table", "")))
+                given |= more
+            answer: pa.Table = client.query_arrow(sql, given, use_strings=True)
+            if cluster and question in _PROOFS:
+                answer = on_a_quorum(answer, self._quorum(client, cluster))
         return answer
+
+    def _quorum(self, client: Client, cluster: str) -> int:
+        if not self._copies:
+            (row,) = client.query(_sql("replicas"), {"cluster": cluster}).result_rows
+            self._copies = quorum(int(row[0]))
+        return self._copies
 
     @contextmanager
     def _client(self) -> Iterator[Client]:
