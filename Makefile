@@ -21,7 +21,7 @@ MEMBERS := schemas producer consumer analytics cli
 SOURCES := $(MEMBERS:%=%/src) tests bench examples
 INSTALLED := .venv/.installed
 
-.PHONY: help demo demo-kafka test lint soak bench bench-peers kafka torch constraints clean
+.PHONY: help demo demo-kafka test test-docker lint soak bench bench-peers kafka torch constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
@@ -36,6 +36,9 @@ test: $(INSTALLED) ## run all tests; with a real broker and registry where Java 
 	@$(BIN)/python -m trailhouse_cli.servers fetch
 	@# Hundreds of processes import the same modules: where the environment forbids bytecode, each would compile them anew.
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
+
+test-docker: $(INSTALLED) ## start both compose files, kill parts of them, count: takes Docker with compose, and minutes
+	@DOCKER_TESTS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest tests/docker $(ARGS)
 
 lint: $(INSTALLED) ## check style, types and the arrows between the members
 	@echo "ruff check" && $(BIN)/ruff check .

@@ -167,7 +167,7 @@ def test_the_keepers_are_one_quorum() -> None:
 
 @pytest.mark.parametrize("name", _SERVERS)
 def test_the_engine_reads_the_file_of_a_server(name: str, tmp_path: Path) -> None:
-    """With the service's environment: the macros are its place, the cluster is of the services, and there is no other."""
+    """With the service's environment: the macros are its place, and the cluster is of the services."""
     environment = {key: value for key, value in _environment(name).items() if key.startswith("CLICKHOUSE_")}
     asked = subprocess.run(
         [sys.executable, "-c", _READ, str(tmp_path / "engine"), str(_CLUSTER)],
