@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from servers.clusters import new_cluster, of_cluster, rendered
+from servers.clusters import new_cluster, new_shards, of_cluster, rendered
 from trailhouse_schemas.errors import WarehouseError
 from trailhouse_schemas.warehouse import check, migrate
 from trailhouse_schemas.warehouse.cluster import LOCAL, cluster_of, cluster_settings
@@ -122,3 +122,19 @@ def test_tables_of_one_server_are_not_taken_for_a_clusters(warehouse: Warehouse)
     for refused in (check, migrate):
         with pytest.raises(WarehouseError, match="is one server's, not cluster one_shard's"):
             refused(warehouse.client)
+
+
+def test_a_join_over_two_shards_counts_as_on_one_server(chdb_directory: Path) -> None:
+    """What is looked up comes from all shards; looked up in each alone, it would count less."""
+    with new_shards(chdb_directory) as shards:
+        shards.command(
+            "INSERT INTO price_set (sku_id, producer_id, _offset) "
+            "SELECT toString(number), toString(number + 1), number FROM numbers(100)"
+        )
+        assert shards.query("SELECT uniqExact(_shard_num) FROM price_set").result_rows == [(2,)]
+        joined = "SELECT count() FROM price_set AS a JOIN price_set AS b ON a.sku_id = b.producer_id"
+        among = "SELECT count() FROM price_set WHERE sku_id IN (SELECT producer_id FROM price_set)"
+        for question in (joined, among):
+            assert shards.query(question).result_rows == [(99,)]
+            alone = shards.query(f"{question} SETTINGS distributed_product_mode = 'local'").result_rows
+            assert alone[0][0] < 99

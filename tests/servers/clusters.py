@@ -20,12 +20,14 @@ from trailhouse_schemas.warehouse.cluster_tables import render
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["CONFIG", "in_one_engine", "new_cluster", "of_cluster", "open_engine", "rendered"]
+__all__ = ["CONFIG", "in_one_engine", "new_cluster", "new_shards", "of_cluster", "open_engine", "rendered"]
 
 CONFIG: Final = Path(__file__).with_name("clusters.xml")
 
 _REPLICATED: Final = re.compile(r"Replicated(\w*MergeTree)\('[^']*', '[^']*'(?:, )?([^()]*)\)")
 _WINDOW: Final = re.compile(r"replicated_deduplication_window = (\d+), replicated_deduplication_window_seconds = \d+")
+
+_SHARDED: Final = re.compile(r"Distributed\(two_shards, \w+, (?P<local>\w+), (?P<key>.*)\)$")
 
 
 def open_engine(directory: Path) -> Any:
@@ -70,3 +72,35 @@ def new_cluster(directory: Path) -> Iterator[Any]:
     yield client
     client.command(f"DROP DATABASE {database}")
     client.close()
+
+
+@contextmanager
+def new_shards(directory: Path) -> Iterator[Any]:
+    """Lend a client of a database that has the tables of a cluster of two shards.
+
+    Both shards keep their rows in the same tables of the one engine; what a shard reads of them is what lies in it. So
+    the tables of the shards must remember no tokens, for a token is one shard's.
+    """
+    database = f"test_{uuid.uuid4().hex[:12]}"
+    client = of_cluster(connect(f"chdb://{directory}?database={database}", create=True), "two_shards")
+    shards = {}
+    for statement in rendered("two_shards", database):
+        here = in_one_engine(statement, "two_shards")
+        client.command(
+            re.sub(r"non_replicated_deduplication_window = \d+", "non_replicated_deduplication_window = 0", here)
+        )
+        if match := _SHARDED.search(here):
+            shards[f"{database}.{match['local']}"] = f"{match['key']} % 2 + 1 = shardNum()"
+    client.set_client_setting("additional_table_filters", _map(shards))
+    yield client
+    client.command(f"DROP DATABASE {database}")
+    client.close()
+
+
+def _map(values: dict[str, str]) -> str:
+    """Return a literal of a map of texts."""
+    return (
+        "{"
+        + ", ".join(f"'{key}': '{value.replace(chr(39), chr(92) + chr(39))}'" for key, value in values.items())
+        + "}"
+    )
