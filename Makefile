@@ -38,7 +38,7 @@ test: $(INSTALLED) ## run all tests; with a real broker and registry where Java 
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
 
 test-docker: $(INSTALLED) ## start both compose files, kill parts of them, count: takes Docker with compose, and minutes
-	@DOCKER_TESTS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest tests/docker $(ARGS)
+	@DOCKER_TESTS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest tests/in_docker $(ARGS)
 
 lint: $(INSTALLED) ## check style, types and the arrows between the members
 	@echo "ruff check" && $(BIN)/ruff check .
