@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from servers.clusters import new_cluster, new_shards, of_cluster, rendered
+from servers.clusters import in_one_engine, new_cluster, new_shards, of_cluster, rendered
 from trailhouse_schemas.errors import WarehouseError
 from trailhouse_schemas.warehouse import check, migrate
 from trailhouse_schemas.warehouse.cluster import LOCAL, cluster_of, cluster_settings
 from trailhouse_schemas.warehouse.cluster_tables import render_ledger
 from trailhouse_schemas.warehouse.migrate import LEDGER
+from trailhouse_schemas.warehouse.retention import Change, apply_retention, expired_before, retention_in_force
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +43,7 @@ def test_every_rendered_statement_is_sql(warehouse: Warehouse) -> None:
 def test_the_tables_are_those_of_one_server(warehouse: Warehouse, sharded: Any) -> None:
     """The same columns under the same names; the shards' have the same codecs, indexes and projections too."""
     names = _tables(warehouse.client) - {"schema_migrations"}
-    views = {"dead_letters_standing"}
+    views = {"dead_letters_standing", "rows_expired"}
     assert _tables(sharded) == names | {f"{name}{LOCAL}" for name in names - views}
 
     def columns(client: Any, table: str, more: str = "") -> list[tuple[Any, ...]]:
@@ -122,6 +123,33 @@ def test_tables_of_one_server_are_not_taken_for_a_clusters(warehouse: Warehouse)
     for refused in (check, migrate):
         with pytest.raises(WarehouseError, match="is one server's, not cluster one_shard's"):
             refused(warehouse.client)
+
+
+def test_how_long_rows_are_kept_is_set_in_every_shard(sharded: Any) -> None:
+    """The table over the shards keeps none; what was said of it is read there as on one server."""
+    client: Any = _OneEngine(sharded)
+    assert apply_retention(client, {"metrics_logged": 400}) == [Change("metrics_logged", None, 400)]
+    assert any(f"ALTER TABLE metrics_logged{LOCAL} ON CLUSTER one_shard MODIFY TTL" in sql for sql in client.said)
+    assert retention_in_force(client) == {"metrics_logged": 400}
+    assert set(expired_before(client)) == {"metrics_logged"}
+    assert apply_retention(client, {"metrics_logged": 400}) == []
+    assert apply_retention(client, {}) == [Change("metrics_logged", 400, None)]
+    assert retention_in_force(client) == {}
+
+
+class _OneEngine:
+    """A client whose engine has no coordinator."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.said: list[str] = []
+
+    def command(self, sql: str, *arguments: Any) -> Any:
+        self.said.append(sql)
+        return self._client.command(in_one_engine(sql, "one_shard"), *arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
 
 
 def test_a_join_over_two_shards_counts_as_on_one_server(chdb_directory: Path) -> None:

@@ -223,8 +223,8 @@ class _Merging:
         self._database.client.insert_arrow(table, *arguments, **more)
         merged(self._database, table)
 
-    def query_arrow(self, *arguments: Any, **more: Any) -> Any:
-        return self._database.client.query_arrow(*arguments, **more)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database.client, name)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,10 @@ _WINDOW_SECONDS: Final = 7 * 24 * 3600
 _SHARDED_BY: Final = {
     "dead_letters": "sipHash64(_topic_id, _partition)",
     "dead_letters_settled": "sipHash64(_topic_id, _partition)",
+    "retention_changes": "sipHash64(table_name)",
 }
+#: Tables that remember no tokens: what is inserted twice is said twice.
+_WITHOUT_TOKENS: Final = frozenset({"retention_changes"})
 
 _CREATE_TABLE: Final = re.compile(
     r"CREATE TABLE IF NOT EXISTS (?P<name>\w+) \(\n(?P<columns>.*?)\n\) "
@@ -102,7 +105,7 @@ def _table(match: re.Match[str], cluster: str, database: str) -> list[str]:
     # No {uuid}: a server that lost its disk finds the others by the table's name.
     place = f"'/clickhouse/tables/{cluster}/{{shard}}/{database}/{local}', '{{replica}}'"
     engine = f"Replicated{family}MergeTree({place}{f', {arguments}' if arguments else ''})"
-    clauses = _clauses(match["rest"])
+    clauses = _clauses(match["rest"], tokens=name not in _WITHOUT_TOKENS)
     distributed = f"Distributed({cluster}, {database}, {local}, {_shard(name)})"
     return [
         f"CREATE TABLE IF NOT EXISTS {local} ON CLUSTER {cluster} (\n{columns}\n) ENGINE = {engine}\n{clauses}",
@@ -140,7 +143,7 @@ def _alter(match: re.Match[str], cluster: str, _database: str) -> list[str]:
     return [of_the_shards, f"ALTER TABLE {name} ON CLUSTER {cluster} {_CODEC.sub('', action)}"]
 
 
-def _clauses(rest: str) -> str:
+def _clauses(rest: str, *, tokens: bool) -> str:
     """Return what follows the engine, with the settings of a replicated table."""
     lines = rest.split("\n")
     for line in lines:
@@ -148,7 +151,9 @@ def _clauses(rest: str) -> str:
             raise _unknown(line, "the clause")
     kept = [line for line in lines if not line.startswith("SETTINGS ")]
     (settings,) = [line.removeprefix("SETTINGS ") for line in lines if line not in kept] or [""]
-    if "non_replicated_deduplication_window = " not in settings:
+    if not tokens:
+        settings = f"non_replicated_deduplication_window = 0, {settings}"
+    elif "non_replicated_deduplication_window = " not in settings:
         raise _unknown(
             rest, "a table without non_replicated_deduplication_window, which would double what is repeated,"
         )

@@ -14,7 +14,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from trailhouse_schemas.errors import (
     WarehouseAheadError,
@@ -26,9 +26,11 @@ from trailhouse_schemas.warehouse.cluster import cluster_of
 from trailhouse_schemas.warehouse.cluster_tables import render, render_ledger
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from clickhouse_connect.driver.client import Client
 
-__all__ = ["LEDGER", "Migration", "applied", "check", "migrate", "migrations"]
+__all__ = ["LEDGER", "Migration", "applied", "check", "define", "migrate", "migrations"]
 
 LEDGER: Final = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -97,8 +99,7 @@ def migrate(client: Client) -> list[Migration]:
         if migration.number in have:
             continue
         for statement in migration.statements:
-            for rendered in render(statement, cluster, str(client.database)) if cluster else [statement]:
-                client.command(rendered)
+            define(client, statement)
         client.insert(
             "schema_migrations",
             [[migration.number, migration.name, migration.checksum]],
@@ -106,6 +107,17 @@ def migrate(client: Client) -> list[Migration]:
         )
         done.append(migration)
     return done
+
+
+def define(client: Client, statement: str, parameters: Mapping[str, Any] | None = None) -> None:
+    """Make or change a table by a statement of the forms of migrations, on every server of the client's cluster.
+
+    Raises:
+        WarehouseError: the statement has no known form on a cluster.
+    """
+    cluster = cluster_of(client)
+    for rendered in render(statement, cluster, str(client.database)) if cluster else [statement]:
+        client.command(rendered, dict(parameters or {}))
 
 
 def check(client: Client) -> None:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Final
 from trailhouse_schemas.catalogue import CATALOGUE
 from trailhouse_schemas.errors import SettingsError
 from trailhouse_schemas.names import near
+from trailhouse_schemas.warehouse.cluster import LOCAL, cluster_of
+from trailhouse_schemas.warehouse.migrate import define
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,8 +49,8 @@ _TTLS: Final = """
 SELECT name, engine_full FROM system.tables
 WHERE database = currentDatabase() AND name IN {tables:Array(String)} AND engine LIKE '%MergeTree'
 """
-_SET: Final = "ALTER TABLE {table:Identifier} MODIFY TTL toDateTime(_published_at) + toIntervalDay({days:UInt32})"
-_REMOVE: Final = "ALTER TABLE {table:Identifier} REMOVE TTL"
+_SET: Final = "MODIFY TTL toDateTime(_published_at) + toIntervalDay({days:UInt32})"
+_REMOVE: Final = "REMOVE TTL"
 _SAID: Final = """
 SELECT table_name, argMax(keep_days, applied_at) FROM retention_changes GROUP BY table_name
 """
@@ -92,10 +94,11 @@ def retention_days(written: Mapping[str, str]) -> dict[str, int]:
 def retention_in_force(client: Client) -> dict[str, int | str]:
     """Return the days that rows are kept, by table; the TTL itself where it is none of ours."""
     found: dict[str, int | str] = {}
-    for table, engine in client.query(_TTLS, {"tables": sorted(_TABLES)}).result_rows:
+    kept_in = {f"{table}{LOCAL}" if cluster_of(client) else table: table for table in _TABLES}
+    for name, engine in client.query(_TTLS, {"tables": sorted(kept_in)}).result_rows:
         if (ttl := _TTL.search(engine)) is not None:
             ours = _OURS.fullmatch(ttl[1])
-            found[table] = int(ours[1]) if ours else ttl[1]
+            found[kept_in[name]] = int(ours[1]) if ours else ttl[1]
     return found
 
 
@@ -115,9 +118,9 @@ def apply_retention(client: Client, wanted: Mapping[str, int]) -> list[Change]:
         if shorter:
             client.command(_SAY, {"table": table, "days": days})
         if days is not None and have != days:
-            client.command(_SET, {"table": table, "days": days})
+            define(client, f"ALTER TABLE {table} {_SET}", {"days": days})
         elif days is None and have is not None:
-            client.command(_REMOVE, {"table": table})
+            define(client, f"ALTER TABLE {table} {_REMOVE}")
         if not shorter and told != days:
             client.command(_SAY, {"table": table, "days": days or 0})
         if have != days:
