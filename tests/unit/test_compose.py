@@ -22,6 +22,7 @@ from trailhouse_schemas.warehouse import parse_url
 _ROOT = Path(__file__).parents[2]
 _COMPOSE: dict[str, Any] = yaml.safe_load((_ROOT / "docker-compose.yml").read_text())
 _SERVICES: dict[str, dict[str, Any]] = _COMPOSE["services"]
+_OURS = ["schemas", "topics", "collector"]
 _DOCKERFILE = (_ROOT / "consumer" / "Dockerfile").read_text()
 
 
@@ -32,8 +33,8 @@ def _ports(service: str) -> set[str]:
 
 
 def test_the_services_are_those_of_the_design() -> None:
-    """A broker, a registry, a warehouse, and the collector after the schemas."""
-    assert set(_SERVICES) == {"kafka", "registry", "clickhouse", "schemas", "collector"}
+    """A broker, a registry, a warehouse, and the collector after the schemas and the topics."""
+    assert set(_SERVICES) == {"kafka", "registry", "clickhouse", *_OURS}
 
 
 def test_every_service_waits_for_services_that_are_there() -> None:
@@ -49,7 +50,7 @@ def test_every_service_has_a_health_check_with_bounds() -> None:
     """No health check runs for ever, and none gives up while a server starts; only what ends by itself has none."""
     ending = {other for service in _SERVICES.values() for other, how in service.get("depends_on", {}).items()
               if how["condition"] == "service_completed_successfully"}  # fmt: skip
-    assert ending == {"schemas"}
+    assert ending == {"schemas", "topics"}
     for name in set(_SERVICES) - ending:
         check = _SERVICES[name]["healthcheck"]
         assert {"test", "interval", "timeout", "retries", "start_period"} == set(check)
@@ -88,7 +89,7 @@ def test_every_setting_of_ours_exists() -> None:
     """Each TRAILHOUSE_ variable is a field of the settings: a misspelt one would be silently nothing."""
     known = {f"TRAILHOUSE_{name.upper()}" for name in Settings.model_fields}
     known |= {f"TRAILHOUSE_COLLECT_{name.upper()}" for name in CollectorSettings.model_fields}
-    for name in ("schemas", "collector"):
+    for name in _OURS:
         assert set(_SERVICES[name]["environment"]) <= known
 
 
@@ -108,7 +109,7 @@ def test_the_settings_point_at_services_and_ports_that_are_there(monkeypatch: py
     assert _SERVICES["registry"]["environment"]["APICURIO_KAFKASQL_BOOTSTRAP_SERVERS"] == settings.kafka
 
 
-@pytest.mark.parametrize("name", ["schemas", "collector"])
+@pytest.mark.parametrize("name", _OURS)
 def test_what_the_image_is_told_to_run_is_a_command(name: str) -> None:
     """The words after `trailhouse` are a command with options that it has."""
     command, *rest = _SERVICES[name]["command"]
@@ -140,7 +141,7 @@ def test_the_image_is_built_from_files_that_the_context_has() -> None:
     copied = re.findall(r"^COPY (?!--from)(\S+) ", _DOCKERFILE, re.MULTILINE)
     assert set(copied) == let_through
     assert all((_ROOT / name).exists() for name in copied)
-    for name in ("schemas", "collector"):
+    for name in _OURS:
         assert _SERVICES[name]["build"] == {"context": ".", "dockerfile": "consumer/Dockerfile"}
 
 

@@ -31,8 +31,8 @@ _BROKERS = ["kafka-1", "kafka-2", "kafka-3"]
 _KEEPERS = ["keeper-1", "keeper-2", "keeper-3"]
 _SERVERS = ["clickhouse-1-1", "clickhouse-1-2", "clickhouse-2-1", "clickhouse-2-2"]
 _COLLECTORS = ["collector-1", "collector-2"]
-_OURS = [*_COLLECTORS, "migrate", "schemas"]
-_ENDING = {"schemas", "migrate"}
+_OURS = [*_COLLECTORS, "migrate", "schemas", "topics"]
+_ENDING = {"schemas", "topics", "migrate"}
 
 #: Asks the engine what it made of the file that the servers get.
 _READ = """
@@ -200,12 +200,12 @@ def test_every_setting_of_ours_exists_and_points_at_what_is_there(monkeypatch: p
             for variable, value in environment.items():
                 set_up.setenv(variable, value)
             settings = Settings()
-        if name in _COLLECTORS:
+        if name in {*_COLLECTORS, "topics"}:
             assert settings.kafka == ",".join(f"{broker}:19092" for broker in _BROKERS)
             assert settings.kafka == _environment("registry")["APICURIO_KAFKASQL_BOOTSTRAP_SERVERS"]
-        if name != "migrate":
+        if name not in {"migrate", "topics"}:
             assert settings.registry == _ALONE["collector"]["environment"]["TRAILHOUSE_REGISTRY"]
-        if name != "schemas":
+        if name not in {"schemas", "topics"}:
             warehouse = parse_url(settings.warehouse)
             assert warehouse.host in _SERVERS
             assert warehouse.cluster == cluster.tag
