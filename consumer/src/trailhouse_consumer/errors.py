@@ -10,6 +10,7 @@ __all__ = [
     "MonitoringError",
     "PartitionLostError",
     "ReplayError",
+    "RewindError",
     "SchemaRefusedError",
     "SourceUnavailableError",
 ]
@@ -41,3 +42,7 @@ class MonitoringError(CollectorError):
 
 class ReplayError(CollectorError):
     """A plan of replaying cannot be landed by this version: the text says by which."""
+
+
+class RewindError(CollectorError):
+    """The offsets of a group cannot be set back now: the text says why."""

@@ -43,6 +43,9 @@ _SETTINGS: Final[dict[str, Any]] = {
     "session_timezone": "UTC",
 }
 
+#: What the embedded engine is told when it is opened.
+_ENGINE: Final = Path(__file__).with_name("engine.xml")
+
 #: Some of which is in a directory once the engine has had it open, however soon it was killed.
 _ENGINES_OWN: Final = {"metadata", "store", "status"}
 
@@ -185,7 +188,12 @@ def _open_embedded(where: WarehouseUrl, *, create: bool) -> Client:
                 f"Warehouse {where} is open in another process; end that one, or use a ClickHouse server"
             )
         try:
-            client = clickhouse_connect.get_client(interface="chdb", path=str(directory), settings=dict(_SETTINGS))
+            client = clickhouse_connect.get_client(
+                interface="chdb",
+                path=str(directory),
+                settings=dict(_SETTINGS),
+                chdb_options={"config-file": str(_ENGINE)},
+            )
         except Error as error:
             raise WarehouseUnavailableError(f"Warehouse {where} cannot be opened: {_first_line(error)}") from error
         _opened.add(resolved)
