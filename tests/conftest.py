@@ -16,7 +16,7 @@ import structlog
 from servers.clusters import open_engine
 from servers.missing import cannot_have
 from servers.topics import Topics
-from servers.warehouses import HttpOverChdb, Warehouse, fresh
+from servers.warehouses import ServedWarehouse, Warehouse, fresh
 from trailhouse.ring_reader import RingReader
 from trailhouse.rings import RingLocks, all_rings, remove_ring
 from trailhouse_cli.errors import ServerMissingError
@@ -151,11 +151,11 @@ def chdb_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def clickhouse(_servers: list[Server], settings: Settings) -> ClickHouseServer:
-    """A server with `.url(database)`: a real one where it can be had, else the engine of chDB behind its HTTP."""
+    """A server with `.url(database)`: a real one where it can be had, else the embedded engine, served."""
     try:
         server = find_clickhouse(settings, None)
     except ServerMissingError:
-        server = HttpOverChdb()
+        server = ServedWarehouse()
     _servers.append(server)
     return server
 

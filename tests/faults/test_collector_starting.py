@@ -41,7 +41,8 @@ class Interrupting(Proxy):
 
 def start(warehouse: Warehouse, home: Path, *, cut: range, ends_at: int) -> tuple[int, str, Interrupting]:
     """Run a collector that reaches a warehouse, but no Kafka; return its exit code and what it said."""
-    host, rest = warehouse.url.split("@")[1].split(":")
+    who, place = warehouse.url.split("@")
+    host, rest = place.split(":")
     port, database = rest.split("/")
     proxy = Interrupting(int(port), seed=0)
     proxy.cut, proxy.ends_at = cut, ends_at
@@ -50,7 +51,7 @@ def start(warehouse: Warehouse, home: Path, *, cut: range, ends_at: int) -> tupl
         env=os.environ
         | {
             "TRAILHOUSE_HOME": str(home),
-            "TRAILHOUSE_WAREHOUSE": f"clickhouse://default@{host}:{proxy.port}/{database}",
+            "TRAILHOUSE_WAREHOUSE": f"{who}@{host}:{proxy.port}/{database}",
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 from trailhouse_cli.servers.clickhouse import answers
 from trailhouse_cli.servers.process import HOST, OwnedProcess, free_port, new_directory
 from trailhouse_schemas.warehouse import connect, migrate, migrations
+from trailhouse_schemas.warehouse.served import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from trailhouse_cli.servers.clickhouse import ClickHouseServer
 
-__all__ = ["HttpOverChdb", "Warehouse", "emptied", "fresh", "new_warehouse"]
+__all__ = ["ServedWarehouse", "Warehouse", "emptied", "fresh", "new_warehouse"]
 
 #: Databases that no test has now, by where they are.
 _idle: dict[str, list[Warehouse]] = {}
@@ -93,19 +94,22 @@ def _tables(client: Any) -> set[str]:
     }
 
 
-class HttpOverChdb:
-    """A server that speaks ClickHouse's HTTP interface over chDB, in a process of its own."""
+class ServedWarehouse:
+    """`trailhouse warehouse serve`: the embedded engine behind ClickHouse's HTTP interface, in a process of its own."""
 
-    origin = "embedded engine over HTTP"
+    origin = "embedded engine, served"
 
     def __init__(self) -> None:
         """Start it; returns when it serves."""
         self._port = free_port()
         directory = new_directory("clickhouse")
-        script = Path(__file__).with_name("clickhouse_over_http.py")
+        self.directory = directory / "data"
         self._process = OwnedProcess(
             "clickhouse",
-            [sys.executable, str(script), str(directory / "data"), str(self._port)],
+            [
+                *(sys.executable, "-m", "trailhouse_cli", "warehouse", "serve"),
+                *("--warehouse", f"chdb://{self.directory}", "--port", str(self._port)),
+            ],
             directory=directory,
             is_ready=lambda: answers(HOST, self._port, timeout_seconds=1),
         )
@@ -120,9 +124,19 @@ class HttpOverChdb:
         """Whether the process is there."""
         return self._process.running
 
+    @property
+    def tokens(self) -> Tokens:
+        """What lets clients in."""
+        return Tokens.of(self.directory)
+
+    @property
+    def address(self) -> str:
+        """The base of its addresses."""
+        return f"http://{HOST}:{self._port}"
+
     def url(self, database: str) -> str:
         """Return the URL of that database."""
-        return f"clickhouse://default@{HOST}:{self._port}/{database}"
+        return f"clickhouse://default:{self.tokens.write}@{HOST}:{self._port}/{database}"
 
     def start(self) -> None:
         """Start it again; returns when it serves."""

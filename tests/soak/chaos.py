@@ -15,7 +15,7 @@ from confluent_kafka import ConsumerGroupState
 from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]
 
 from servers.topics import Topics
-from servers.warehouses import HttpOverChdb, new_warehouse
+from servers.warehouses import ServedWarehouse, new_warehouse
 from soak.account import account
 from soak.collectors import Collector, Group, Nursery
 from soak.faults import WEATHERS, Kill
@@ -71,7 +71,7 @@ class _Soak:
         self.moments: Counter[str] = Counter()
         self.fallen: list[str] = []
         self.partitions_added = 0
-        self._warehouse = HttpOverChdb()
+        self._warehouse = ServedWarehouse()
         stack.callback(self._warehouse.close)
         self._database = new_warehouse(self._warehouse)
         stack.callback(self._database.client.close)
@@ -90,6 +90,7 @@ class _Soak:
             how.protocol,
             how.session_seconds,
             self._database.database,
+            self._warehouse.tokens.write,
             directory,
         )
         port = int(self._warehouse.url("x").rsplit(":", 1)[1].split("/")[0])

@@ -84,6 +84,7 @@ class Group:
     protocol: str
     session_seconds: float
     database: str
+    password: str
     directory: Path
 
     def arguments(self, warehouse_port: int, flush_rows: int) -> list[str]:
@@ -107,6 +108,7 @@ class Group:
             client["group.instance.id"] = instance
         return {
             "TRAILHOUSE_HOME": str(self.directory),
+            "TRAILHOUSE_WAREHOUSE_PASSWORD": self.password,
             "TRAILHOUSE_COLLECT_SESSION_TIMEOUT_SECONDS": str(self.session_seconds),
             "TRAILHOUSE_COLLECT_BACKOFF_SECONDS": "0.5",
             "TRAILHOUSE_COLLECT_IDLE_SECONDS": "1",

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from promises import must_survive
 from servers.topics import Topics
-from servers.warehouses import HttpOverChdb, new_warehouse
+from servers.warehouses import ServedWarehouse, new_warehouse
 from soak.ranks import Job
 from trailhouse_cli.servers.discovery import find_kafka
 from trailhouse_schemas.catalogue import CATALOGUE
@@ -283,7 +283,7 @@ def main(arguments: Sequence[str]) -> int:
 
     say(f"seed {how.seed}, logs in {directory}")
     with ExitStack() as stack:
-        engine = HttpOverChdb()
+        engine = ServedWarehouse()
         stack.callback(engine.close)
         warehouse = new_warehouse(engine)
         stack.callback(warehouse.client.close)

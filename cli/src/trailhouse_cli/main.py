@@ -41,7 +41,7 @@ COMMANDS: Final = {
     "verify": "The accounting of loss: is every event there, once?",
     "schemas": "Generate, check and register the Avro schemas.",
     "topics": "Make and check the topics of the catalogue on Kafka.",
-    "warehouse": "Back up an embedded warehouse, and make it again.",
+    "warehouse": "Serve an embedded warehouse to several programs; back it up, and make it again.",
     "rewind": "Set a collector group back to what the warehouse holds, after a restore from a backup.",
     "migrate": "Bring the warehouse to the tables of this version.",
     "doctor": "Show the settings in force, where each comes from, and what does not answer.",

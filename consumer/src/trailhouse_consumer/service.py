@@ -45,7 +45,7 @@ def collect(
 
     Args:
         where: Kafka, registry and warehouse. An embedded warehouse is migrated first, a server's is checked.
-        how: The collector's settings.
+        how: The collector's settings. An embedded warehouse is served meanwhile, unless they say otherwise.
         spools: Directories of spools; those of the settings by default: all without Kafka, with Kafka the control
             facts' alone, because a forwarder publishes the others.
         until_idle: End when everything is landed.
@@ -60,7 +60,8 @@ def collect(
         SourceUnavailableError: Kafka does not answer, with `until_idle`; a service waits for it.
     """
     how = how.model_copy(update={"kafka_client": where.kafka_client | how.kafka_client})
-    embedded = parse_url(where.warehouse_url).embedded
+    place = parse_url(where.warehouse_url)
+    embedded = place.embedded
     create = embedded or migrate_first
     stopping = threading.Event()
     with ExitStack() as opened:
@@ -81,6 +82,10 @@ def collect(
                 return Summary()
             opened.callback(client.close)
             clients.append(client)
+        if place.directory is not None and how.serve:
+            from trailhouse_consumer.serving.beside import serving_beside  # noqa: PLC0415 - not with a server
+
+            opened.enter_context(serving_beside(place.directory, place.database, how.serve_port))
         sources = _sources(where, how, spools, take_up, until_idle=until_idle)
         if how.metrics_port:
             opened.enter_context(warehouse_watched(lambda: _open(where, None, create=False), metrics.health))

@@ -47,6 +47,8 @@ class CollectorSettings(BaseSettings):
     landers: int = Field(default=2, ge=1, le=64, description="Ranges that are decoded or inserted at the same time.")
     metrics_port: int = Field(default=0, ge=0, le=65535, description="Port of the Prometheus metrics; 0: none.")
     metrics_address: str = Field(default="127.0.0.1", description="Address of the Prometheus metrics.")
+    serve: bool = Field(default=True, description="Let other programs use an embedded warehouse meanwhile.")
+    serve_port: int = Field(default=0, ge=0, le=65535, description="Port for them; 0: one that is free.")
     idle_seconds: float = Field(default=1.0, ge=0, description="Quiet after which --until-idle ends.")
     backoff_seconds: float = Field(
         default=30.0, gt=0, description="Longest wait between tries of what does not answer."

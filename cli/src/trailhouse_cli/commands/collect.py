@@ -28,6 +28,8 @@ __all__ = ["command"]
 @click.option("--group", help="Consumer group.")
 @click.option("--group-protocol", type=click.Choice(["classic", "consumer"]), help="Consumer group's protocol.")
 @click.option("--metrics-port", type=int, help="Port of the Prometheus metrics; 0: none.")
+@click.option("--serve/--no-serve", default=None, help="Let other programs use an embedded warehouse meanwhile.")
+@click.option("--serve-port", type=int, help="Port for them [default: one that is free].")
 @click.option("--memory-mib", type=int, help="Bound of the messages in memory.")
 @click.option("--landers", type=int, help="Ranges that are decoded or inserted at the same time.")
 @click.option("--flush-rows", type=int, help="Messages that make a range.")
@@ -43,6 +45,8 @@ def command(  # noqa: PLR0917 - click passes them by name
     group: str | None,
     group_protocol: str | None,
     metrics_port: int | None,
+    serve: bool | None,
+    serve_port: int | None,
     memory_mib: int | None,
     landers: int | None,
     flush_rows: int | None,
@@ -52,7 +56,7 @@ def command(  # noqa: PLR0917 - click passes them by name
     """Land events from Kafka or spools in the warehouse, each exactly once.
 
     Runs until SIGTERM or Ctrl-C, then finishes the range at hand; with --until-idle until nothing is left. An embedded
-    warehouse is brought to this version first.
+    warehouse is brought to this version first, and served meanwhile: other programs open it by the same URL.
     """
     from trailhouse.taking_up import take_up_rings  # noqa: PLC0415
     from trailhouse_consumer.monitoring import configure_logs  # noqa: PLC0415 - heavy, and help must be quick
@@ -63,6 +67,8 @@ def command(  # noqa: PLR0917 - click passes them by name
         group=group,
         group_protocol=group_protocol,
         metrics_port=metrics_port,
+        serve=serve,
+        serve_port=serve_port,
         memory_mib=memory_mib,
         landers=landers,
         flush_rows=flush_rows,

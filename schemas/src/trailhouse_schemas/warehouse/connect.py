@@ -4,7 +4,8 @@
     clickhouse://user@host:8123/database  clickhouses://user@host:8443/database   (the second: TLS)
     clickhouse://user@host:8123/database?cluster=NAME                             (a cluster, by any of its servers)
 
-Both give the same client of the same library, so that everything behind this line is the same for both.
+All give the same client of the same library, so that everything behind this line is the same for all. An embedded
+warehouse that another process serves (`served`) is reached through that process, by the same URL.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from trailhouse_schemas.errors import (
     WarehouseUnavailableError,
 )
 from trailhouse_schemas.warehouse.cluster import cluster_settings
+from trailhouse_schemas.warehouse.served import Served, Tokens, find_served
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -141,7 +143,7 @@ def connect(url: str | WarehouseUrl, *, password: str = "", create: bool = False
         create: Make the directory and the database when they are not there.
 
     Raises:
-        WarehouseLockedError: another process has the embedded warehouse open.
+        WarehouseLockedError: another process has the embedded warehouse open, and does not serve it.
         WarehouseUnavailableError: it does not answer, or is not there and `create` is not set.
         WarehouseError: the URL is none.
     """
@@ -170,6 +172,9 @@ def _open_embedded(where: WarehouseUrl, *, create: bool) -> Client:
     directory = where.directory
     assert directory is not None  # noqa: S101 - what `embedded` means
     _require_directory(where, directory, create=create)
+    resolved = directory.resolve()
+    if resolved not in _opened and (served := find_served(resolved)):
+        return _open_served(where, served, Tokens.of(resolved))
     import clickhouse_connect  # noqa: PLC0415 - slow, and only who opens a warehouse needs it
     from clickhouse_connect.driver.exceptions import Error  # noqa: PLC0415
 
@@ -182,10 +187,10 @@ def _open_embedded(where: WarehouseUrl, *, create: bool) -> Client:
     if not os.access(directory, os.W_OK):
         raise WarehouseUnavailableError(f"Warehouse {where} cannot be written; ask the owner of the directory")
     with _opening:
-        resolved = directory.resolve()
         if resolved not in _opened and _is_locked(resolved / "status"):
             raise WarehouseLockedError(
-                f"Warehouse {where} is open in another process; end that one, or use a ClickHouse server"
+                f"Warehouse {where} is open in another process that does not serve it; end that one, "
+                "or let it serve ('trailhouse collect' does, and 'trailhouse warehouse serve')"
             )
         try:
             client = clickhouse_connect.get_client(
@@ -223,6 +228,34 @@ def _require_directory(where: WarehouseUrl, directory: Path, *, create: bool) ->
 
 
 def _open_server(where: WarehouseUrl, password: str) -> Client:
+    return _open_http(
+        where,
+        "start it, or set TRAILHOUSE_WAREHOUSE",
+        host=where.host,
+        port=where.port,
+        username=where.user,
+        password=where.password or password,
+        secure=where.scheme == "clickhouses",
+    )
+
+
+def _open_served(where: WarehouseUrl, served: Served, tokens: Tokens) -> Client:
+    """Open an embedded warehouse through the process that serves it: without a proxy, and without compression."""
+    from trailhouse_schemas.warehouse.local_pool import local_pool  # noqa: PLC0415 - slow, as the client is
+
+    return _open_http(
+        where,
+        f"it is served at {served} by process {served.process}; end that one",
+        host=served.host or "localhost",
+        port=served.port or 80,
+        username="default",
+        password=tokens.write,
+        compress=False,
+        pool_mgr=local_pool(served.socket),
+    )
+
+
+def _open_http(where: WarehouseUrl, way_out: str, **how: Any) -> Client:
     import clickhouse_connect  # noqa: PLC0415 - slow, and only who opens a warehouse needs it
     from clickhouse_connect.driver.exceptions import Error  # noqa: PLC0415
 
@@ -232,17 +265,10 @@ def _open_server(where: WarehouseUrl, password: str) -> Client:
         log.addHandler(logging.NullHandler())
     try:
         return clickhouse_connect.get_client(
-            host=where.host,
-            port=where.port,
-            username=where.user,
-            password=where.password or password,
-            secure=where.scheme == "clickhouses",
-            settings=_SETTINGS | (cluster_settings(where.cluster) if where.cluster else {}),
+            settings=_SETTINGS | (cluster_settings(where.cluster) if where.cluster else {}), **how
         )
     except (Error, OSError) as error:
-        raise WarehouseUnavailableError(
-            f"Warehouse {where} does not answer ({_cause(error)}); start it, or set TRAILHOUSE_WAREHOUSE"
-        ) from error
+        raise WarehouseUnavailableError(f"Warehouse {where} does not answer ({_cause(error)}); {way_out}") from error
 
 
 def _require_cluster(client: Client, where: WarehouseUrl) -> None:

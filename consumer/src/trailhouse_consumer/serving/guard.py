@@ -1,0 +1,95 @@
+"""What no client may run: what reads or writes files, the network or other programs, and what ends the engine.
+
+The engine has no users to whom that could be forbidden, and a function that reads files would read those of whoever
+serves, so it is refused by the names in a statement. What is allowed is listed, not what is forbidden: what a later
+engine brings is refused until somebody has looked at it. What changes data is the engine's own business (`readonly`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from trailhouse_consumer.serving.refusals import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trailhouse_consumer.serving.tokens import Token
+
+__all__ = ["TABLE_FUNCTIONS", "refuse_what_leaves_the_engine"]
+
+_TABLE_FUNCTION_NAMES: Final = (
+    "dictionary format fuzzjson fuzzquery generaterandom generate_series generateseries loop merge mergetreeindex "
+    "mergetreeprojection mergetreetextindex mergetreeanalyzeindexes mergetreeanalyzeindexesuuid null numbers "
+    "numbers_mt primes sqlstandardvalues values view viewexplain viewifpermitted zeros zeros_mt"
+)
+#: Table functions that read nothing but tables of the engine.
+TABLE_FUNCTIONS: Final = frozenset(_TABLE_FUNCTION_NAMES.split())
+#: Table engines that keep their rows in the engine, beside the MergeTree family.
+_ENGINES: Final = frozenset(
+    {"alias", "buffer", "generaterandom", "join", "log", "memory", "merge", "null", "set", "stripelog", "tinylog"}
+)
+_DATABASE_ENGINES: Final = frozenset({"atomic", "memory", "ordinary"})
+_FUNCTION_NAMES: Final = (
+    "file input disk catboostevaluate airedact aisimilarity aifilter aiclassify aiembed aiextract aigenerate "
+    "aitranslate"
+)
+#: Functions of values that read files, or ask other machines.
+_FUNCTIONS: Final = frozenset(_FUNCTION_NAMES.split())
+_STATEMENT_NAMES: Final = (
+    "SELECT WITH FROM ( SHOW DESCRIBE DESC EXISTS EXPLAIN CHECK INSERT CREATE REPLACE DROP ALTER TRUNCATE RENAME "
+    "EXCHANGE OPTIMIZE UNDROP DELETE UPDATE SET USE KILL"
+)
+#: First words of the statements that clients have a use for; none of them acts on the process or on files.
+_STATEMENTS: Final = frozenset(_STATEMENT_NAMES.split())
+
+
+def refuse_what_leaves_the_engine(found: Sequence[Token], table_functions: frozenset[str]) -> None:
+    """Raise `Refused` when a statement names what reads or writes outside of the engine's tables.
+
+    Args:
+        found: The statement's tokens.
+        table_functions: Names of all table functions of the engine, in lower case.
+    """
+    first = found[0].word or found[0].text.decode("utf-8", "replace")
+    if first not in _STATEMENTS:
+        raise _denied(f"Statement {first[:32]} is not to be had over HTTP")
+    for before, token in zip((None, *found), found, strict=False):
+        if before is None:
+            continue
+        if before.word == "INTO" and token.word == "OUTFILE":
+            raise _denied("INTO OUTFILE writes files of the server; take the answer instead")
+        if before.word == "FROM" and token.word == "INFILE":
+            raise _denied("FROM INFILE reads files of the server; send the data behind the statement")
+        if before.word in {"CREATE", "REPLACE"} and token.word in {"DICTIONARY", "FUNCTION", "NAMED"}:
+            raise _denied(f"CREATE {token.word} is not to be had over HTTP")
+        if token.text == b"(" and before.kind in {"word", "quoted"}:
+            _refuse_function(before, table_functions)
+        if before.word == "PARALLEL" and token.word == "WITH":
+            raise _denied("PARALLEL WITH is not to be had over HTTP; send one statement after another")
+    if first in {"CREATE", "REPLACE"}:
+        _refuse_engines(found)
+
+
+def _refuse_function(token: Token, table_functions: frozenset[str]) -> None:
+    name = token.identifier
+    if token.kind == "quoted" and b"\\" in token.text:
+        raise _denied(f"Function {token.text.decode('utf-8', 'replace')} is written with an escape; write it plainly")
+    if name in _FUNCTIONS or name in table_functions - TABLE_FUNCTIONS:
+        raise _denied(f"Function {name} reads or writes outside of the warehouse, which nobody may over HTTP")
+
+
+def _refuse_engines(found: Sequence[Token]) -> None:
+    of_database = any(token.word == "DATABASE" for token in found[1:4])
+    for at, token in enumerate(found[:-1]):
+        if token.word != "ENGINE":
+            continue
+        behind = found[at + 1]
+        name = found[at + 2].identifier if behind.text == b"=" and at + 2 < len(found) else behind.identifier
+        kept = name in _DATABASE_ENGINES if of_database else name in _ENGINES or name.endswith("mergetree")
+        if not kept:
+            raise _denied(f"Engine {name} reads or writes outside of the warehouse, which nobody may over HTTP")
+
+
+def _denied(message: str) -> Refused:
+    return Refused(497, "ACCESS_DENIED", message)
