@@ -26,6 +26,7 @@ from trailhouse_consumer.serving.asked import Asked
 from trailhouse_consumer.serving.guard import refuse_what_leaves_the_engine
 from trailhouse_consumer.serving.pipes import AnswerPipe
 from trailhouse_consumer.serving.refusals import Refused
+from trailhouse_consumer.serving.running import Running, named_to_kill
 from trailhouse_consumer.serving.sessions import Sessions
 from trailhouse_consumer.serving.uploads import Upload, receive
 
@@ -60,12 +61,11 @@ class Interface:
         # Not among the others: it must get through when they are all at work.
         self._killing = ThreadPoolExecutor(1, "trailhouse-serve-kill")
         self._scratch = tempfile.TemporaryDirectory(prefix="trailhouse-serve-")
-        #: The marks of the statements that run, by query id and reader or writer.
-        self._running: dict[str, str] = {}
+        self._running = Running()
 
     def close(self) -> None:
         """End what runs, and all sessions."""
-        for mark in list(self._running.values()):
+        for mark in self._running.marks():
             self._engine.kill(mark)
         self._threads.shutdown()
         self._killing.shutdown()
@@ -108,7 +108,10 @@ class Interface:
             given |= await _form(request)
             body = _nothing()
         asked = Asked.of(request.method, request.headers, given)
-        upload = await receive(asked.query, body, request.headers.get("content-encoding", ""), self._new_file)
+        try:
+            upload = await receive(asked.query, body, request.headers.get("content-encoding", ""), self._new_file)
+        except Refused as refused:
+            return self._refusal(refused, common_headers(asked))
         try:
             return await self._run(request, send, asked, upload, read_only=read_only)
         except Refused as refused:
@@ -121,13 +124,12 @@ class Interface:
         self, request: Request, send: Send, asked: Asked, upload: Upload, *, read_only: bool
     ) -> Response | None:
         found = (upload.statement or upload.insert).tokens  # type: ignore[union-attr]
-        refuse_what_leaves_the_engine(found, self._engine.table_functions)
-        if asked.query_id in self._running:
-            raise Refused(
-                216, "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING", f"Query with id = {asked.query_id} is already running."
-            )
-        mark = f"trailhouse-{secrets.token_hex(16)}"
-        self._running[asked.query_id] = mark
+        refuse_what_leaves_the_engine(found, self._engine.table_functions, asked.params)
+        if upload.statement is not None and upload.statement.kind == "KILL":
+            killed = await self._kill(upload.statement, read_only=read_only)
+            if killed is not None:
+                return PlainTextResponse(killed, headers=common_headers(asked) | format_headers("TabSeparated"))
+        mark = self._running.begin(asked.query_id, read_only=read_only)
         job = asyncio.ensure_future(self._job(send, asked, upload, mark, read_only=read_only))
         leaving = asyncio.ensure_future(_left(request))
         try:
@@ -135,14 +137,31 @@ class Interface:
             if not job.done():
                 # The client has hung up: nobody wants the answer any more. An insert goes on, it is all here.
                 if upload.insert is None:
-                    await asyncio.get_running_loop().run_in_executor(self._killing, self._engine.kill, mark)
+                    await self._end(mark)
                 await asyncio.wait({job})
                 job.exception()
                 return None
             return job.result()
         finally:
             leaving.cancel()
-            del self._running[asked.query_id]
+            self._running.end(asked.query_id)
+
+    async def _end(self, mark: str) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._killing, self._engine.kill, mark)
+
+    async def _kill(self, statement: Statement, *, read_only: bool) -> str | None:
+        """End a statement that runs, by the id that its client gave it; None where the engine is to be asked."""
+        query_id = named_to_kill(statement)
+        if query_id is None or (mark := self._running.mark(query_id, read_only=read_only)) is None:
+            if read_only:
+                raise Refused(
+                    497,
+                    "ACCESS_DENIED",
+                    "Who may only read may end readers' statements, by KILL QUERY WHERE query_id = 'id'",
+                )
+            return None
+        await self._end(mark)
+        return f"finished\t{query_id}\tdefault\t\n"
 
     async def _job(self, send: Send, asked: Asked, upload: Upload, mark: str, *, read_only: bool) -> Response | None:
         """Run the statement with a handle, and answer."""

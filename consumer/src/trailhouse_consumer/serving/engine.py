@@ -11,6 +11,7 @@ import json
 import re
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import chdb
@@ -19,7 +20,6 @@ from trailhouse_consumer.serving.refusals import Refused, from_engine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from trailhouse_consumer.serving.statements import Insert, Statement
 
@@ -76,13 +76,19 @@ class Engine:
         self._own.close()
 
     def _keep_files_out(self) -> None:
-        """Take the engine's own database away for as long as it runs: in it, names of tables are names of files."""
+        """Put an empty database in the place of the engine's own, in which names of tables are names of files.
+
+        The engine cannot be without one of that name. It comes back when the engine is opened anew, with what is in
+        it, as long as nothing on disk says that another is in its place.
+        """
         self._own.query(f"USE `{self.database}`")
-        engine = self._ask("SELECT engine FROM system.databases WHERE name = 'default'")
-        if engine == "Overlay":
-            self._own.query("DETACH DATABASE default")
-        if engine != "Memory":
-            self._own.query("CREATE DATABASE default ENGINE = Memory")
+        if self._ask("SELECT engine FROM system.databases WHERE name = 'default'") != "Overlay":
+            return
+        said = Path(self._directory, "metadata", "default.sql")
+        self._own.query("DETACH DATABASE default")
+        said.unlink(missing_ok=True)  # of a process that was killed here
+        self._own.query("CREATE DATABASE default ENGINE = Memory")
+        said.unlink(missing_ok=True)
 
     def _ask(self, sql: str, params: Mapping[str, str] | None = None) -> str:
         with self._asking:

@@ -7,12 +7,13 @@ engine brings is refused until somebody has looked at it. What changes data is t
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Final
 
 from trailhouse_consumer.serving.refusals import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from trailhouse_consumer.serving.tokens import Token
 
@@ -42,33 +43,51 @@ _STATEMENT_NAMES: Final = (
 )
 #: First words of the statements that clients have a use for; none of them acts on the process or on files.
 _STATEMENTS: Final = frozenset(_STATEMENT_NAMES.split())
+#: Of the others, those that a server knows.
+_ELSEWHERE: Final = frozenset(
+    {"ATTACH", "BACKUP", "DETACH", "EXECUTE", "GRANT", "MOVE", "RESTORE", "REVOKE", "SYSTEM", "WATCH"}
+)
 
 
-def refuse_what_leaves_the_engine(found: Sequence[Token], table_functions: frozenset[str]) -> None:
+def refuse_what_leaves_the_engine(
+    found: Sequence[Token], table_functions: frozenset[str], params: Mapping[str, str]
+) -> None:
     """Raise `Refused` when a statement names what reads or writes outside of the engine's tables.
 
     Args:
         found: The statement's tokens.
         table_functions: Names of all table functions of the engine, in lower case.
+        params: Values of the statement's parameters.
     """
     first = found[0].word or found[0].text.decode("utf-8", "replace")
+    if first in _ELSEWHERE:
+        raise _denied(f"{first} is not to be had over HTTP")
     if first not in _STATEMENTS:
-        raise _denied(f"Statement {first[:32]} is not to be had over HTTP")
-    for before, token in zip((None, *found), found, strict=False):
-        if before is None:
-            continue
-        if before.word == "INTO" and token.word == "OUTFILE":
-            raise _denied("INTO OUTFILE writes files of the server; take the answer instead")
-        if before.word == "FROM" and token.word == "INFILE":
-            raise _denied("FROM INFILE reads files of the server; send the data behind the statement")
-        if before.word in {"CREATE", "REPLACE"} and token.word in {"DICTIONARY", "FUNCTION", "NAMED"}:
-            raise _denied(f"CREATE {token.word} is not to be had over HTTP")
+        raise Refused(
+            62, "SYNTAX_ERROR", f"Syntax error: no statement that is taken over HTTP begins with {first[:32]}"
+        )
+    for before, token in itertools.pairwise(found):
+        _refuse_pair(before, token)
         if token.text == b"(" and before.kind in {"word", "quoted"}:
             _refuse_function(before, table_functions)
-        if before.word == "PARALLEL" and token.word == "WITH":
-            raise _denied("PARALLEL WITH is not to be had over HTTP; send one statement after another")
     if first in {"CREATE", "REPLACE"}:
         _refuse_engines(found)
+    if first in {"DROP", "RENAME", "EXCHANGE"} and found[1].word == "DATABASE":
+        named = {token.identifier for token in found} | {value.lower() for value in params.values()}
+        if "default" in named:
+            raise _denied("Database default is the engine's own, without which it does not work; leave it")
+
+
+def _refuse_pair(before: Token, token: Token) -> None:
+    match before.word, token.word:
+        case "INTO", "OUTFILE":
+            raise _denied("INTO OUTFILE writes files of the server; take the answer instead")
+        case "FROM", "INFILE":
+            raise _denied("FROM INFILE reads files of the server; send the data behind the statement")
+        case "CREATE" | "REPLACE", "DICTIONARY" | "FUNCTION" | "NAMED":
+            raise _denied(f"CREATE {token.word} is not to be had over HTTP")
+        case "PARALLEL", "WITH":
+            raise _denied("PARALLEL WITH is not to be had over HTTP; send one statement after another")
 
 
 def _refuse_function(token: Token, table_functions: frozenset[str]) -> None:
