@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import io
 import json
+import sys
 import threading
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -135,12 +137,19 @@ def test_values_are_data_too(client: Client, table: str) -> None:
     assert client.ok("SELECT groupArray(s) FROM (SELECT s FROM t ORDER BY n)") == b"['FORMAT CSV',';','c','d']\n"
 
 
+_ZSTD = importlib.import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 UNDO: dict[str, Callable[[bytes], bytes]] = {
+    "zstd": _ZSTD.decompress,
     "gzip": gzip.decompress,
     "deflate": zlib.decompress,
     "lz4": lz4.frame.decompress,
 }
-DO: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress, "lz4": lz4.frame.compress}
+DO: dict[str, Callable[[bytes], bytes]] = {
+    "zstd": _ZSTD.compress,
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "lz4": lz4.frame.compress,
+}
 
 
 @pytest.mark.parametrize("coding", UNDO)

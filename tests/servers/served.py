@@ -25,7 +25,8 @@ class Client:
     def __init__(self, address: str, token: str) -> None:
         """Take the address, and what lets in; nothing where that is empty."""
         self._address = address
-        self._headers = {"X-ClickHouse-Key": token} if token else {}
+        #: Of every request.
+        self.headers = {"X-ClickHouse-Key": token} if token else {}
         self._pool = urllib3.PoolManager(retries=False, timeout=120)
 
     def post(
@@ -45,14 +46,14 @@ class Client:
             f"{self._address}/?{urlencode({**(asked or {}), **more})}",
             body=None if fields else body,
             fields=fields,
-            headers=self._headers | (headers or {}),
+            headers=self.headers | (headers or {}),
             decode_content=not raw,
         )
 
     def get(self, path: str = "/", headers: dict[str, str] | None = None, **asked: str) -> Any:
         """Return the answer to a GET."""
         return self._pool.request(
-            "GET", f"{self._address}{path}?{urlencode(asked)}", headers=self._headers | (headers or {})
+            "GET", f"{self._address}{path}?{urlencode(asked)}", headers=self.headers | (headers or {})
         )
 
     def ok(
@@ -73,7 +74,7 @@ class Client:
         parts = urlsplit(self._address)
         connection = socket.create_connection((parts.hostname, parts.port))
         head = f"POST /?{urlencode(asked)} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: {len(body) + more}\r\n"
-        head += "".join(f"{name}: {value}\r\n" for name, value in self._headers.items())
+        head += "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
         connection.sendall(head.encode() + b"\r\n" + body)
         return connection
 

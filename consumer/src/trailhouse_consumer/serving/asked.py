@@ -41,6 +41,8 @@ class Asked:
     params: dict[str, str]
     #: The format of answers to statements that name none.
     default_format: str
+    #: The revision of the native protocol that the client knows; 0 when it does not say.
+    protocol: int
     #: The engine's clause of the answer's compression, and its name in HTTP; both empty without.
     compression: str
     content_coding: str
@@ -78,6 +80,7 @@ class Asked:
             },
             params={name.removeprefix("param_"): value for name, value in given.items() if name.startswith("param_")},
             default_format=given.get("default_format") or headers.get("x-clickhouse-format") or "TabSeparated",
+            protocol=int(protocol) if (protocol := given.get("client_protocol_version", "")).isdecimal() else 0,
             compression=clause,
             content_coding=coding,
             session=given.get("session_id", ""),

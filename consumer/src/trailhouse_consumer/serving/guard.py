@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 from trailhouse_consumer.serving.refusals import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from trailhouse_consumer.serving.tokens import Token
 
-__all__ = ["TABLE_FUNCTIONS", "refuse_what_leaves_the_engine"]
+__all__ = ["TABLE_FUNCTIONS", "refuse_settings", "refuse_what_leaves_the_engine"]
 
 _TABLE_FUNCTION_NAMES: Final = (
     "dictionary format fuzzjson fuzzquery generaterandom generate_series generateseries loop merge mergetreeindex "
@@ -37,6 +37,15 @@ _FUNCTION_NAMES: Final = (
 )
 #: Functions of values that read files, or ask other machines.
 _FUNCTIONS: Final = frozenset(_FUNCTION_NAMES.split())
+_SETTING_NAMES: Final = (
+    "additional_result_filter additional_table_filters cluster_for_parallel_replicas default_view_definer dialect "
+    "filter format_avro_schema_registry_url format_schema format_schema_message_name format_schema_source "
+    "format_template_resultset format_template_row implicit_select implicit_table_at_top_level "
+    "input_format_record_errors_file_path order output_format_schema parallel_replicas_custom_key polyglot_dialect "
+    "promql_database promql_table rename_files_after_processing s3_base select sort url_base"
+)
+#: Settings that name files or addresses, that hold SQL, or by which statements are in another language than read here.
+_SETTINGS: Final = frozenset(_SETTING_NAMES.split())
 _STATEMENT_NAMES: Final = (
     "SELECT WITH FROM ( SHOW DESCRIBE DESC EXISTS EXPLAIN CHECK INSERT CREATE REPLACE DROP ALTER TRUNCATE RENAME "
     "EXCHANGE OPTIMIZE UNDROP DELETE UPDATE SET USE KILL"
@@ -70,12 +79,29 @@ def refuse_what_leaves_the_engine(
         _refuse_pair(before, token)
         if token.text == b"(" and before.kind in {"word", "quoted"}:
             _refuse_function(before, table_functions)
+    refuse_settings(_set_in(found))
     if first in {"CREATE", "REPLACE"}:
         _refuse_engines(found)
     if first in {"DROP", "RENAME", "EXCHANGE"} and found[1].word == "DATABASE":
         named = {token.identifier for token in found} | {value.lower() for value in params.values()}
         if "default" in named:
             raise _denied("Database default is the engine's own, without which it does not work; leave it")
+
+
+def refuse_settings(names: Iterable[str]) -> None:
+    """Raise `Refused` when one of these settings reaches outside of the engine, or around what is refused here."""
+    for name in names:
+        if name.lower() in _SETTINGS:
+            raise _denied(f"Setting {name.lower()} is not to be had over HTTP")
+
+
+def _set_in(found: Sequence[Token]) -> Iterator[str]:
+    """Yield the names of what a statement sets, and of what it may set."""
+    setting = found[0].word == "SET"
+    for before, token in itertools.pairwise(found):
+        setting = setting or before.word == "SETTINGS"
+        if setting and (before.text == b"," or before.word in {"SET", "SETTINGS"}):
+            yield token.identifier
 
 
 def _refuse_pair(before: Token, token: Token) -> None:

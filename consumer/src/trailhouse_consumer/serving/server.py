@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import threading
 from pathlib import Path
@@ -25,6 +26,8 @@ __all__ = ["Serving"]
 _MAX_HEAD_BYTES: Final = 1024 * 1024
 #: How long requests that run may go on when serving is to end.
 _GRACE_SECONDS: Final = 5
+#: Where data are on their way, in the warehouse's directory: there is room for them where there is room for their rows.
+_SCRATCH: Final = "serving"
 _LOCAL: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -52,11 +55,12 @@ class Serving:
             )
         tokens = Tokens.made(directory)
         self._listening = _listen(address, port)
+        self._scratch = directory / _SCRATCH
         try:
             self.served = _served(self._listening)
             local = bool(self.served.socket) or address in _LOCAL
             self._engine = Engine(directory, database)
-            self._interface = Interface(self._engine, Access(tokens, local=local))
+            self._interface = Interface(self._engine, Access(tokens, local=local), self._scratch)
             self._server = uvicorn.Server(
                 uvicorn.Config(
                     self._interface,
@@ -75,6 +79,7 @@ class Serving:
                 target=self._server.run, args=([self._listening],), name="trailhouse-serve", daemon=True
             )
             self._announcement = Announcement(directory, self.served)
+            _emptied(self._scratch)
             self._thread.start()
         except BaseException:
             self._listening.close()
@@ -87,6 +92,7 @@ class Serving:
         self._thread.join()
         self._interface.close()
         self._engine.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
         if self.served.socket:
             Path(self.served.socket).unlink(missing_ok=True)
 
@@ -99,6 +105,12 @@ class Serving:
     ) -> None:
         """Serve no more."""
         self.close()
+
+
+def _emptied(scratch: Path) -> None:
+    """Make that directory, without what a server that was killed has left there."""
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(mode=0o700)
 
 
 def _listen(address: str, port: int) -> socket.socket:

@@ -21,12 +21,10 @@ from trailhouse_schemas.errors import WarehouseError, WarehouseLockedError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["OWN_FILES", "Announcement", "Served", "Tokens", "find_served"]
+__all__ = ["Announcement", "Served", "Tokens", "find_served"]
 
 _SERVED: Final = "served.json"
 _TOKENS: Final = "tokens.json"
-#: What serving leaves in a directory.
-OWN_FILES: Final = frozenset({_SERVED, _TOKENS})
 _TOKEN_BYTES: Final = 32
 #: How long a server may be between taking the lock and writing the address.
 _ANNOUNCING_SECONDS: Final = 5.0
