@@ -95,7 +95,8 @@ def main(arguments: Sequence[str]) -> None:
         measure_many(servers, chosen, take)
     finally:
         kafka.close()
-    finish(taken, {"event_bytes": size})
+    say("selecting in the process and over HTTP")
+    finish(taken, {"event_bytes": size} | measure("serve.py", "--repeat", str(chosen.repeat)))
 
 
 def finish(taken: dict[str, list[float]], single: dict[str, float]) -> None:

@@ -56,8 +56,14 @@ class Serving:
         tokens = Tokens.made(directory)
         self._listening = _listen(address, port)
         self._scratch = directory / _SCRATCH
+        self.served = _served(self._listening)
         try:
-            self.served = _served(self._listening)
+            # Before the engine is asked for: of a directory that another process serves it could not be had.
+            self._announcement = Announcement(directory, self.served)
+        except BaseException:
+            self._listening.close()
+            raise
+        try:
             local = bool(self.served.socket) or address in _LOCAL
             self._engine = Engine(directory, database)
             self._interface = Interface(self._engine, Access(tokens, local=local), self._scratch)
@@ -78,10 +84,10 @@ class Serving:
             self._thread = threading.Thread(
                 target=self._server.run, args=([self._listening],), name="trailhouse-serve", daemon=True
             )
-            self._announcement = Announcement(directory, self.served)
             _emptied(self._scratch)
             self._thread.start()
         except BaseException:
+            self._announcement.withdraw()
             self._listening.close()
             raise
 
