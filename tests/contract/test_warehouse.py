@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from servers.warehouses import Warehouse
+    from trailhouse_schemas.settings import Settings
 
 TABLES = [*sorted(CATALOGUE), "dead_letters"]
 
@@ -46,10 +47,10 @@ FITTING: dict[str, str] = {
 }
 
 
-@pytest.fixture(scope="module")
-def read_only(chdb_directory: Path) -> Iterator[Warehouse]:
-    """A database that no test changes."""
-    made = new_warehouse(chdb_directory)
+@pytest.fixture(scope="module", params=["chdb_directory", "clickhouse"], ids=["embedded", "server"])
+def read_only(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Warehouse]:
+    """A database that no test changes, in the process and over HTTP."""
+    made = new_warehouse(request.getfixturevalue(request.param), settings.warehouse_password.get_secret_value())
     yield made
     made.client.command("DROP DATABASE {d:Identifier}", {"d": made.database})
     made.client.close()
@@ -103,45 +104,47 @@ def test_a_table_has_what_landing_once_rests_on(read_only: Warehouse, name: str)
     assert {c: columns[c] for c in TRANSPORT_COLUMNS} == TRANSPORT_COLUMNS
 
 
-def test_migrating_twice_applies_nothing_twice(warehouse: Warehouse) -> None:
+def test_migrating_twice_applies_nothing_twice(any_warehouse: Warehouse) -> None:
     """The database knows what it has."""
-    assert migrate(warehouse.client) == []
-    check(warehouse.client)
+    assert migrate(any_warehouse.client) == []
+    check(any_warehouse.client)
     assert [m.number for m in migrations()] == list(range(1, len(migrations()) + 1))
 
 
-def test_a_database_that_is_behind_is_refused_with_the_way_out(warehouse: Warehouse) -> None:
+def test_a_database_that_is_behind_is_refused_with_the_way_out(any_warehouse: Warehouse) -> None:
     """No table is read that may not be there."""
     last = migrations()[-1]
-    warehouse.client.command("ALTER TABLE schema_migrations DELETE WHERE number = {n:UInt32}", {"n": last.number},
+    any_warehouse.client.command("ALTER TABLE schema_migrations DELETE WHERE number = {n:UInt32}", {"n": last.number},
                              settings={"mutations_sync": 1})  # fmt: skip
     with pytest.raises(WarehouseBehindError, match=rf"lacks migration {last.number} .*run 'trailhouse migrate'"):
-        check(warehouse.client)
-    assert [m.number for m in migrate(warehouse.client)] == [last.number]
-    check(warehouse.client)
+        check(any_warehouse.client)
+    assert [m.number for m in migrate(any_warehouse.client)] == [last.number]
+    check(any_warehouse.client)
 
 
-def test_a_database_that_is_ahead_is_refused(warehouse: Warehouse) -> None:
+def test_a_database_that_is_ahead_is_refused(any_warehouse: Warehouse) -> None:
     """An old program must not write into new tables."""
-    warehouse.client.insert("schema_migrations", [[999, "future", "00"]], column_names=["number", "name", "checksum"])
+    any_warehouse.client.insert(
+        "schema_migrations", [[999, "future", "00"]], column_names=["number", "name", "checksum"]
+    )
     with pytest.raises(WarehouseAheadError, match="has migration 999"):
-        check(warehouse.client)
+        check(any_warehouse.client)
     with pytest.raises(WarehouseAheadError):
-        migrate(warehouse.client)
+        migrate(any_warehouse.client)
 
 
-def test_an_altered_migration_is_refused(warehouse: Warehouse) -> None:
+def test_an_altered_migration_is_refused(any_warehouse: Warehouse) -> None:
     """What was applied is what this version has under the number, or nothing is sure."""
-    warehouse.client.insert(
+    any_warehouse.client.insert(
         "schema_migrations", [[2, "metrics", "ff" * 32]], column_names=["number", "name", "checksum"]
     )
     with pytest.raises(WarehouseAlteredError, match=r"Migration 2 \(metrics\)"):
-        check(warehouse.client)
+        check(any_warehouse.client)
 
 
-def test_a_repeated_token_lands_once_and_a_null_is_not_made_a_zero(warehouse: Warehouse) -> None:
+def test_a_repeated_token_lands_once_and_a_null_is_not_made_a_zero(any_warehouse: Warehouse) -> None:
     """Two traps of the engine that every table must be safe from."""
-    client = warehouse.client
+    client = any_warehouse.client
     for _ in range(2):
         client.command(
             "INSERT INTO dead_letters (reason, _offset, _published_at) SELECT 'r', 7, now64(6)",

@@ -125,6 +125,11 @@ class ServedWarehouse:
         return self._process.running
 
     @property
+    def process(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    @property
     def tokens(self) -> Tokens:
         """What lets clients in."""
         return Tokens.of(self.directory)

@@ -15,6 +15,7 @@ import logging
 import os
 import re
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -50,6 +51,9 @@ _ENGINE: Final = Path(__file__).with_name("engine.xml")
 
 #: Some of which is in a directory once the engine has had it open, however soon it was killed.
 _ENGINES_OWN: Final = {"metadata", "store", "status"}
+
+#: How long a directory may be locked and not served: a collector opens it first, and closes it last.
+_CHANGING_SECONDS: Final = 3.0
 
 #: chDB allows several clients of one directory in one process, and none of another process. Opening takes this lock
 #: because the engine itself reports a directory that is locked only on the standard error.
@@ -173,8 +177,23 @@ def _open_embedded(where: WarehouseUrl, *, create: bool) -> Client:
     assert directory is not None  # noqa: S101 - what `embedded` means
     _require_directory(where, directory, create=create)
     resolved = directory.resolve()
-    if resolved not in _opened and (served := find_served(resolved)):
-        return _open_served(where, served, Tokens.of(resolved))
+    deadline = time.monotonic() + _CHANGING_SECONDS
+    while True:
+        if resolved not in _opened and (served := find_served(resolved)):
+            return _open_served(where, served, Tokens.of(resolved))
+        with _opening:
+            if resolved in _opened or not _is_locked(resolved / "status"):
+                return _open_here(where, directory, resolved)
+        if time.monotonic() > deadline:
+            raise WarehouseLockedError(
+                f"Warehouse {where} is open in another process that does not serve it; end that one, "
+                "or let it serve ('trailhouse collect' does, and 'trailhouse warehouse serve')"
+            )
+        time.sleep(0.05)
+
+
+def _open_here(where: WarehouseUrl, directory: Path, resolved: Path) -> Client:
+    """Open it with the engine of this process; `_opening` is held."""
     import clickhouse_connect  # noqa: PLC0415 - slow, and only who opens a warehouse needs it
     from clickhouse_connect.driver.exceptions import Error  # noqa: PLC0415
 
@@ -186,22 +205,16 @@ def _open_embedded(where: WarehouseUrl, *, create: bool) -> Client:
         ) from error
     if not os.access(directory, os.W_OK):
         raise WarehouseUnavailableError(f"Warehouse {where} cannot be written; ask the owner of the directory")
-    with _opening:
-        if resolved not in _opened and _is_locked(resolved / "status"):
-            raise WarehouseLockedError(
-                f"Warehouse {where} is open in another process that does not serve it; end that one, "
-                "or let it serve ('trailhouse collect' does, and 'trailhouse warehouse serve')"
-            )
-        try:
-            client = clickhouse_connect.get_client(
-                interface="chdb",
-                path=str(directory),
-                settings=dict(_SETTINGS),
-                chdb_options={"config-file": str(_ENGINE)},
-            )
-        except Error as error:
-            raise WarehouseUnavailableError(f"Warehouse {where} cannot be opened: {_first_line(error)}") from error
-        _opened.add(resolved)
+    try:
+        client = clickhouse_connect.get_client(
+            interface="chdb",
+            path=str(directory),
+            settings=dict(_SETTINGS),
+            chdb_options={"config-file": str(_ENGINE)},
+        )
+    except Error as error:
+        raise WarehouseUnavailableError(f"Warehouse {where} cannot be opened: {_first_line(error)}") from error
+    _opened.add(resolved)
     return client
 
 
