@@ -9,6 +9,7 @@ import json
 import sys
 import threading
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lz4.frame  # type: ignore[import-untyped]
@@ -320,3 +321,21 @@ def test_health_checks_answer(client: Client) -> None:
     for path in ("/", "/ping", "/replicas_status"):
         assert (client.get(path).status, client.get(path).data) == (200, b"Ok.\n")
     assert client.get("/play").status == 404
+
+
+def test_an_answer_is_never_in_memory_as_a_whole(client: Client, served: ServedWarehouse) -> None:
+    """However long it is: the client holds the engine back."""
+
+    def peak() -> int:
+        said = Path(f"/proc/{served.process}/status").read_text("ascii")
+        return int(said.partition("VmHWM:")[2].split()[0]) * 1024
+
+    sql = b"SELECT number, repeat('x', 1000) FROM numbers({n:UInt64})"
+    client.ok(sql, param_n="1000", default_format="RowBinary")
+    before = peak()
+    size = 0
+    answer = client.post(sql, raw=True, param_n="1000000", default_format="RowBinary", whole=False)
+    for piece in answer.stream(1024 * 1024):
+        size += len(piece)
+    assert size == 1_000_000 * 1010
+    assert peak() - before < size // 4

@@ -38,9 +38,10 @@ class Client:
         fields: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
         raw: bool = False,
+        whole: bool = True,
         **more: str,
     ) -> Any:
-        """Return the answer to a POST; parameters of its address are named, or given as they are."""
+        """Return the answer to a POST, `whole` or to be read; parameters are named, or given as they are."""
         return self._pool.request(
             "POST",
             f"{self._address}/?{urlencode({**(asked or {}), **more})}",
@@ -48,6 +49,7 @@ class Client:
             fields=fields,
             headers=self.headers | (headers or {}),
             decode_content=not raw,
+            preload_content=whole,
         )
 
     def get(self, path: str = "/", headers: dict[str, str] | None = None, **asked: str) -> Any:
