@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from collected import metrics, new_producer_id, spooled
+from servers.served import Client
 from servers.warehouses import ServedWarehouse
+from trailhouse_cli.servers.waiting import wait_until
 from trailhouse_schemas.errors import WarehouseLockedError, WarehouseUnavailableError
 from trailhouse_schemas.warehouse import check, connect
 from trailhouse_schemas.warehouse.served import Announcement, Served, Tokens, find_served
@@ -117,6 +119,32 @@ def test_who_opens_a_directory_that_is_about_to_be_served_waits_for_it(tmp_path:
     telling.join()
     process.communicate("\n", timeout=60)
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)",
+        "SELECT number, randomPrintableASCII(100) FROM numbers(1000000000000)",
+    ],
+)
+def test_a_server_that_is_to_end_waits_for_no_statement(tmp_path: Path, sql: str) -> None:
+    """Not for one that takes forever, nor for a client that does not take its answer."""
+    url = f"chdb://{tmp_path / 'warehouse'}"
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SERVES_LATER, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+    assert wait_until(lambda: tmp_path.joinpath("warehouse").exists(), seconds=60)
+    assert wait_until(lambda: find_served(tmp_path / "warehouse") is not None, seconds=60)
+    found = find_served(tmp_path / "warehouse")
+    client = Client(f"http://{found}", Tokens.of(tmp_path / "warehouse").write)
+    with client.begun(b"/* endless */" + sql.encode(), more=0):
+        client.until_running("/* endless */")
+        process.communicate("\n", timeout=60)
+        assert process.returncode == 0
 
 
 def test_what_a_killed_server_was_doing_is_cleared_away(served: ServedWarehouse) -> None:

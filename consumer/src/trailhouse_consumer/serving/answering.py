@@ -61,10 +61,13 @@ class Answering:
         self._killing = ThreadPoolExecutor(1, "trailhouse-serve-kill")
         self._running = Running()
 
-    def close(self) -> None:
-        """End what runs, and all sessions."""
+    def end(self) -> None:
+        """Tell what runs to end; from any thread."""
         for mark in self._running.marks():
-            self._engine.kill(mark)
+            self._engine.kill(mark, wait=False)
+
+    def close(self) -> None:
+        """End all sessions; nothing runs any more."""
         self._threads.shutdown()
         self._killing.shutdown()
         self._sessions.close()
@@ -89,6 +92,7 @@ class Answering:
                 return PlainTextResponse(killed, headers=common_headers(asked) | format_headers("TabSeparated"))
         mark = self._running.begin(asked.query_id, read_only=read_only)
         job = asyncio.ensure_future(self._job(send, asked, upload, mark, read_only=read_only))
+        job.add_done_callback(lambda _: self._running.end(asked.query_id))
         leaving = asyncio.ensure_future(_left(request))
         try:
             await asyncio.wait({job, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -102,7 +106,6 @@ class Answering:
             return job.result()
         finally:
             leaving.cancel()
-            self._running.end(asked.query_id)
 
     async def _end(self, mark: str) -> None:
         await asyncio.get_running_loop().run_in_executor(self._killing, self._engine.kill, mark)

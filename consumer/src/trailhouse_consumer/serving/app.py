@@ -35,8 +35,12 @@ class Interface:
         self._version = engine.version
         self._answering = Answering(engine, scratch)
 
+    def end(self) -> None:
+        """Tell what runs to end; from any thread."""
+        self._answering.end()
+
     def close(self) -> None:
-        """End what runs, and all sessions."""
+        """End all sessions; nothing runs any more."""
         self._answering.close()
 
     async def __call__(self, scope: Scope, receive_message: Receive, send: Send) -> None:

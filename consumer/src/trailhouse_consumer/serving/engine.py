@@ -73,9 +73,10 @@ class Engine:
         """Return a new handle, with settings and temporary tables of its own."""
         return Handle(chdb.connect(self._directory), self.database, read_only=read_only)
 
-    def kill(self, mark: str) -> None:
-        """End the statement that has this mark in its text; returns when it has ended, or when there is none."""
-        self._ask("KILL QUERY WHERE position(query, {mark:String}) > 0 AND query_id != queryID() SYNC", {"mark": mark})
+    def kill(self, mark: str, *, wait: bool = True) -> None:
+        """End the statement that has this mark in its text; with `wait`, return when it has ended."""
+        sql = "KILL QUERY WHERE position(query, {mark:String}) > 0 AND query_id != queryID()"
+        self._ask(f"{sql} SYNC" if wait else sql, {"mark": mark})
 
     def close(self) -> None:
         """Close the handle that this object holds."""

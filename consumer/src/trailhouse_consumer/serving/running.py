@@ -23,7 +23,7 @@ class _Statement:
 
 
 class Running:
-    """What runs now; used from the event loop alone."""
+    """What runs now; used from the event loop alone, but for `marks`."""
 
     def __init__(self) -> None:
         """Begin with nothing."""
@@ -53,8 +53,8 @@ class Running:
         return found.mark if found and (found.read_only or not read_only) else None
 
     def marks(self) -> list[str]:
-        """Return the marks of all."""
-        return [statement.mark for statement in self._statements.values()]
+        """Return the marks of all; from any thread."""
+        return [statement.mark for statement in list(self._statements.values())]
 
 
 def named_to_kill(statement: Statement) -> str | None:

@@ -26,6 +26,7 @@ __all__ = ["Serving"]
 _MAX_HEAD_BYTES: Final = 1024 * 1024
 #: How long requests that run may go on when serving is to end.
 _GRACE_SECONDS: Final = 5
+_ENDING_SECONDS: Final = 0.2
 #: Where data are on their way, in the warehouse's directory: there is room for them where there is room for their rows.
 _SCRATCH: Final = "serving"
 _LOCAL: Final = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -92,10 +93,13 @@ class Serving:
             raise
 
     def close(self) -> None:
-        """Serve no more; statements that still run are ended."""
+        """Serve no more; statements that still run after a few seconds are ended."""
         self._announcement.withdraw()
         self._server.should_exit = True
-        self._thread.join()
+        self._thread.join(_GRACE_SECONDS)
+        while self._thread.is_alive():
+            self._interface.end()  # again and again: a statement that waited for its turn may have begun since
+            self._thread.join(_ENDING_SECONDS)
         self._interface.close()
         self._engine.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
