@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import stat
 from typing import TYPE_CHECKING
@@ -163,6 +164,10 @@ def test_a_readers_session_is_not_a_writers(reader: Client, writer: Client) -> N
         "CREATE FUNCTION x AS () -> 1",
         "SYSTEM SHUTDOWN",
         "BACKUP DATABASE trailhouse TO File('/tmp/x')",
+        "BACKUP DATABASE trailhouse TO File('../0123456789abcdef0123456789abcdef')",
+        "BACKUP DATABASE trailhouse TO File('0123456789abcdef0123456789abcdef') SETTINGS async = 1",
+        "BACKUP DATABASE trailhouse TO Disk('0123456789abcdef0123456789abcdef')",
+        "RESTORE DATABASE trailhouse FROM File('0123456789abcdef0123456789abcdef')",
         "ATTACH TABLE x FROM '/etc' (a UInt8) ENGINE = MergeTree ORDER BY a",
         "DROP DATABASE default",
         "SELECT 1 SETTINGS format_avro_schema_registry_url = 'http://127.0.0.1:1'",
@@ -175,6 +180,18 @@ def test_nobody_reaches_outside_of_the_warehouse(writer: Client, sql: str) -> No
     """Neither files, nor the network, nor the process: the one who serves could."""
     answer = writer.post(sql.encode())
     assert (answer.status, answer.headers["X-ClickHouse-Exception-Code"]) == (403, "497"), answer.data
+
+
+def test_only_who_may_write_writes_a_backup(served: ServedWarehouse, writer: Client, reader: Client) -> None:
+    """Into the warehouse's own directory, from where its owner takes it."""
+    name = "0123456789abcdef" * 2
+    sql = f"BACKUP DATABASE default TO File('{name}')"
+    answer = reader.post(sql.encode())
+    assert (answer.status, answer.headers["X-ClickHouse-Exception-Code"]) == (403, "497"), answer.data
+    assert not (served.directory / "backups").exists()
+    assert writer.ok(sql).endswith(b"BACKUP_CREATED\n")
+    assert (served.directory / "backups" / name).is_dir()
+    shutil.rmtree(served.directory / "backups")
 
 
 def test_a_setting_that_reaches_outside_is_refused_in_the_address_too(writer: Client) -> None:

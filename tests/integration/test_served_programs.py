@@ -118,6 +118,28 @@ def test_reports_curl_and_a_notebook_answer_while_a_collector_runs(collecting: C
     client.close()
 
 
+def test_a_backup_is_taken_while_a_collector_runs(collecting: Collecting, tmp_path: Path) -> None:
+    """It is a warehouse of its own; nothing is left beside the one that was saved."""
+    collecting.spool(5)
+    client = connect(f"chdb://{collecting.warehouse}")
+    assert wait_until(lambda: landed(client) == 5, seconds=_WAIT_SECONDS)
+    client.close()
+    done = collecting.command("warehouse", "backup", str(tmp_path / "saved"))
+    assert done.returncode == 0, done.stderr
+    assert not list((collecting.warehouse / "backups").iterdir())
+    other = f"chdb://{tmp_path / 'other'}"
+    done = collecting.command("warehouse", "restore", str(tmp_path / "saved"), "--warehouse", other)
+    assert done.returncode == 0, done.stderr
+    restored = Collecting(tmp_path / "elsewhere", "--warehouse", other)
+    try:
+        assert wait_until(lambda: bool(find_served(tmp_path / "other")), seconds=_WAIT_SECONDS)
+        client = connect(other)
+        assert landed(client) == 5
+        client.close()
+    finally:
+        restored.close()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_when_the_collector_has_ended_reports_open_the_warehouse_themselves(
     collecting: Collecting, number: signal.Signals

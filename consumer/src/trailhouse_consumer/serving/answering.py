@@ -81,7 +81,7 @@ class Answering:
     ) -> Response | None:
         """Return the answer, or None when it has been sent already, or nobody is there to take it; raises `Refused`."""
         found = (upload.statement or upload.insert).tokens  # type: ignore[union-attr]
-        refuse_what_leaves_the_engine(found, self._engine.table_functions, asked.params)
+        refuse_what_leaves_the_engine(found, self._engine.table_functions, asked.params, read_only=read_only)
         refuse_settings(asked.settings)
         said = hello(upload.statement, asked, self._engine.version)
         if said is not None:

@@ -8,6 +8,7 @@ engine brings is refused until somebody has looked at it. What changes data is t
 from __future__ import annotations
 
 import itertools
+import re
 from typing import TYPE_CHECKING, Final
 
 from trailhouse_consumer.serving.refusals import Refused
@@ -57,9 +58,13 @@ _ELSEWHERE: Final = frozenset(
     {"ATTACH", "BACKUP", "DETACH", "EXECUTE", "GRANT", "MOVE", "RESTORE", "REVOKE", "SYSTEM", "WATCH"}
 )
 
+#: What `back_up` calls a backup until it is moved to where it is wanted, and of how many tokens its statement is.
+_BACKUP_NAME: Final = re.compile(rb"'[0-9a-f]{32}'")
+_BACKUP_TOKENS: Final = 8
+
 
 def refuse_what_leaves_the_engine(
-    found: Sequence[Token], table_functions: frozenset[str], params: Mapping[str, str]
+    found: Sequence[Token], table_functions: frozenset[str], params: Mapping[str, str], *, read_only: bool
 ) -> None:
     """Raise `Refused` when a statement names what reads or writes outside of the engine's tables.
 
@@ -67,7 +72,10 @@ def refuse_what_leaves_the_engine(
         found: The statement's tokens.
         table_functions: Names of all table functions of the engine, in lower case.
         params: Values of the statement's parameters.
+        read_only: Whether the client may only read; the engine itself lets such a one write backups.
     """
+    if not read_only and _is_backup_of_ours(found):
+        return
     first = found[0].word or found[0].text.decode("utf-8", "replace")
     if first in _ELSEWHERE:
         raise _denied(f"{first} is not to be had over HTTP")
@@ -86,6 +94,21 @@ def refuse_what_leaves_the_engine(
         named = {token.identifier for token in found} | {value.lower() for value in params.values()}
         if "default" in named:
             raise _denied("Database default is the engine's own, without which it does not work; leave it")
+
+
+def _is_backup_of_ours(found: Sequence[Token]) -> bool:
+    """Return whether it is the statement of `back_up`, which writes below the warehouse's own directory alone."""
+    signs = [token.word or token.text.decode("utf-8", "replace") for token in found]
+    if len(found) != _BACKUP_TOKENS or signs[:2] + signs[3:6] + signs[7:] != [
+        "BACKUP",
+        "DATABASE",
+        "TO",
+        "FILE",
+        "(",
+        ")",
+    ]:
+        return False
+    return bool(found[2].identifier) and _BACKUP_NAME.fullmatch(found[6].text) is not None
 
 
 def refuse_settings(names: Iterable[str]) -> None:
