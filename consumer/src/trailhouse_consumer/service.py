@@ -82,11 +82,11 @@ def collect(
                 return Summary()
             opened.callback(client.close)
             clients.append(client)
+        sources = _sources(where, how, spools, take_up, until_idle=until_idle)
         if place.directory is not None and how.serve:
             from trailhouse_consumer.serving.beside import serving_beside  # noqa: PLC0415 - not with a server
 
             opened.enter_context(serving_beside(place.directory, place.database, how.serve_port))
-        sources = _sources(where, how, spools, take_up, until_idle=until_idle)
         if how.metrics_port:
             opened.enter_context(warehouse_watched(lambda: _open(where, None, create=False), metrics.health))
             for source in sources:

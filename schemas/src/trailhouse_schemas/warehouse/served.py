@@ -119,7 +119,7 @@ def find_served(directory: Path) -> Served | None:
     while True:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise WarehouseError(
