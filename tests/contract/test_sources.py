@@ -115,9 +115,9 @@ def poll_while(source: Source, condition: Callable[[], bool]) -> None:
         source.poll(0.1)
 
 
-def until(source: Source, condition: Callable[[], bool]) -> None:
+def until(source: Source, condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
     """Poll until that is so; a cluster that has just made a topic may not answer at once."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
         with suppress(SourceUnavailableError):
@@ -433,6 +433,31 @@ def test_a_partition_that_comes_back_is_read_though_it_left_amid_a_pause(
             publish(kafka.bootstrap_servers, "metrics_logged", [(producer_id, 100, b"y")], partition=number)
         others = [found for found in first.partitions() if found.number]
         until(first, lambda: all(len(first.read(partition)) == 1 for partition in others))
+    finally:
+        first.close()
+        second.close()
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_who_leaves_before_it_has_a_partition_holds_nobody_up(
+    kafka: KafkaServer, topics: Topics, protocol: Literal["classic", "consumer"]
+) -> None:
+    """Closed alone, its client would say nothing, and what it was to have would lie there until its session is over."""
+    topics.create_catalogue(["metrics_logged"])
+    group, partitions = f"sources-{new_producer_id()}", CATALOGUE["metrics_logged"].partitions
+    how = CollectorSettings(group=group, group_protocol=protocol, session_timeout_seconds=45)
+    first, second = (KafkaSource(kafka.bootstrap_servers, how, Limits(seconds=0)) for _ in range(2))
+    try:
+        until(first, lambda: len(first.partitions()) == partitions)
+
+        def amid() -> bool:
+            first.poll(0.1)
+            return second._joined and len(first.partitions()) < partitions
+
+        until(second, amid)
+        second.close()
+        until(first, lambda: len(first.partitions()) == partitions, seconds=30)
     finally:
         first.close()
         second.close()

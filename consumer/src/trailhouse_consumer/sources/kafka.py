@@ -46,6 +46,8 @@ __all__ = ["KafkaSource"]
 
 _NONE: Final = Messages(np.empty(0, np.int64), np.empty(0, np.int64), [], [], [])
 _ANSWER_SECONDS: Final = 10.0
+#: How long a member without partitions takes to tell the group that it goes.
+_LEAVE_SECONDS: Final = 0.5
 _TOPICS_EVERY_SECONDS: Final = 5.0
 #: Messages that are taken from the client at a time: as many as stay in the processor's cache until they are taken
 #: apart. Of 20,000 at a time each takes twice as long.
@@ -221,6 +223,7 @@ class KafkaSource:
         if self._ends is not None:
             self._ends.close()
             self._ends = None
+        self._unsubscribe()
         self._disconnect()
 
     # The group ---------------------------------------------------------------------------------------------------
@@ -361,6 +364,16 @@ class KafkaSource:
             raise SourceUnavailableError(str(error)) from error
         for buffer in landed:
             buffer.unsettled = None
+
+    def _unsubscribe(self) -> None:
+        """Say that a member without partitions goes: to close it says nothing, and others wait for it for a session."""
+        if self._consumer is None or not self._joined or self._buffers or self._down:
+            return
+        try:
+            self._consumer.unsubscribe()
+            self._consumer.consume(1, _LEAVE_SECONDS)
+        except (KafkaException, RuntimeError, SourceUnavailableError) as error:
+            self._log.info("left the group", reason=text(error))
 
     def _disconnect(self) -> None:
         if self._consumer is not None:
