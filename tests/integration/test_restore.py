@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -153,6 +154,30 @@ def test_what_neither_the_log_nor_the_backup_has_is_named(kafka: KafkaServer, sh
     assert rewound(shell) == {0: (30, 15)}
     assert "5 offsets missing" in shell("collect", "--until-idle").stdout
     assert landed(shell) == ([*range(10), *range(15, 30)], [10])
+
+
+def test_control_facts_are_landed_again_from_their_spools(shell: Any, tmp_path: Path) -> None:
+    """They stay there for those who decide without a warehouse, so that none is lost with it."""
+    shell.environment["TRAILHOUSE_KAFKA"] = ""
+
+    def prices() -> list[Any]:
+        report = json.loads(shell("price", "list", "-f", "json").stdout)
+        return sorted(json.dumps(row) for row in report["sections"]["prices"])
+
+    shell("price", "set", "h100", "1", "EUR", "--resource", "gpu")
+    shell("collect", "--until-idle")
+    shell("warehouse", "backup", tmp_path / "saved")
+    shell("price", "set", "h200", "2", "EUR", "--resource", "gpu")
+    shell("collect", "--until-idle")
+    before = prices()
+    assert len(before) == 2
+    shutil.rmtree(tmp_path / "a warehouse")
+    said = shell("warehouse", "restore", tmp_path / "saved").stdout
+    again = re.search(r"^(\d+) events of this machine's control facts", said, re.MULTILINE)
+    assert again is not None, said
+    assert len(prices()) == 1
+    assert f"landed {again[1]} messages" in shell("collect", "--until-idle").stdout
+    assert prices() == before
 
 
 def test_a_group_with_members_is_not_set_back(kafka: KafkaServer, shell: Any) -> None:

@@ -80,6 +80,23 @@ def test_a_retained_spool_keeps_what_is_done(tmp_path: Path) -> None:
     assert spool.backlog() == 1
 
 
+def test_a_retained_spool_is_drained_again_but_for_what_was_published(tmp_path: Path) -> None:
+    """And only by who may drain it: another warehouse may be at it."""
+    with Spool.create(tmp_path, "p", retained=True) as spool:
+        spool.append([event(0, "permission_changed"), event(1, "price_set"), event(2, "price_set")])
+        spool.choose_partitions([(0, 0)])
+        for name, through in (("permission_changed", 0), ("price_set", 2)):
+            spool.set_done(name, through)
+        with Spool.open(spool.path) as other:
+            assert other.drainer_lock.acquire()
+            assert spool.drain_again() == 0
+        assert spool.drain_again() == 2
+        assert (spool.done_through("permission_changed"), spool.done_through("price_set")) == (0, -1)
+    with Spool.create(tmp_path, "q") as spool:
+        spool.append([event(0, "price_set")])
+        assert spool.drain_again() == 0
+
+
 def test_a_refused_event_is_kept_with_its_reason(spool: Spool) -> None:
     """The accounting of loss reads it."""
     spool.append([event(0), event(1)])

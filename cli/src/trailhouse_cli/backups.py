@@ -48,7 +48,8 @@ def restore(directory: Path, warehouse: str | None) -> None:
     from trailhouse_schemas.warehouse import connect, migrate, parse_url  # noqa: PLC0415 - heavy
     from trailhouse_schemas.warehouse import restore as from_backup  # noqa: PLC0415
 
-    where = parse_url(Settings.read(warehouse=warehouse).warehouse_url)
+    settings = Settings.read(warehouse=warehouse)
+    where = parse_url(settings.warehouse_url)
     client = connect(where, create=True)
     try:
         _done(from_backup, client, where, directory.absolute())
@@ -56,7 +57,20 @@ def restore(directory: Path, warehouse: str | None) -> None:
     finally:
         client.close()
     click.echo(f"{where} is as in {directory} ({len(done)} migrations applied)")
+    if events := _control_facts_again(settings.control_directory):
+        click.echo(f"{events:,} events of this machine's control facts (grants, prices, …) wait to be landed again")
     click.echo("Where it was filled from Kafka: run 'trailhouse rewind' before the collectors")
+
+
+def _control_facts_again(directory: Path) -> int:
+    """Have a collector read again what stays in spools; a spool that is drained now is of another warehouse."""
+    from trailhouse_schemas.spool import Spool, spool_files  # noqa: PLC0415 - heavy
+
+    count = 0
+    for path in spool_files(directory):
+        with Spool.open(path) as spool:
+            count += spool.drain_again()
+    return count
 
 
 def _done(

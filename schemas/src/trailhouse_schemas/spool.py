@@ -526,6 +526,20 @@ class Spool:
             if not self.retained:
                 connection.execute("DELETE FROM events WHERE event_type = ? AND sequence <= ?", (event_type, through))
 
+    def drain_again(self) -> int:
+        """Declare nothing done of a retained spool, published types left out; return how many events wait again.
+
+        Nothing happens, and 0 is returned, while somebody drains it, or where it is not retained.
+        """
+        if not self.retained or not self.drainer_lock.acquire():
+            return 0
+        with self._transaction() as connection:
+            published = "SELECT event_type FROM events WHERE partition IS NOT NULL"
+            connection.execute(f"DELETE FROM done WHERE event_type NOT IN ({published})")  # noqa: S608 - constants
+            waiting = f"SELECT count(*) FROM events WHERE event_type NOT IN ({published})"  # noqa: S608 - constants
+            ((count,),) = connection.execute(waiting)
+        return int(count)
+
     def delete(self, sequences: Iterable[int]) -> None:
         """Delete single events, whose place is elsewhere now."""
         with self._transaction() as connection:
