@@ -186,7 +186,8 @@ class Consumer:
         """Say that memory is never so full here."""
         raise NotImplementedError(partitions)
 
-    resume = pause
+    def resume(self, partitions: Any) -> None:
+        """Go on, which all do."""
 
     def get_watermark_offsets(self, of: Any, timeout: float = 0, *, cached: bool = False) -> tuple[int, int]:
         """Return where the log begins and ends."""

@@ -67,6 +67,7 @@ def collect(
     with ExitStack() as opened:
         # From the beginning: who is told to end while it connects is not told again.
         opened.enter_context(_signals_to(stopping.set))
+        sources = _sources(where, how, spools, take_up, until_idle=until_idle)
         metrics = Metrics()
         if how.metrics_port:
             opened.enter_context(served(metrics, how.metrics_address, how.metrics_port))
@@ -82,11 +83,12 @@ def collect(
                 return Summary()
             opened.callback(client.close)
             clients.append(client)
-        sources = _sources(where, how, spools, take_up, until_idle=until_idle)
         if place.directory is not None and how.serve:
             from trailhouse_consumer.serving.beside import serving_beside  # noqa: PLC0415 - not with a server
 
-            opened.enter_context(serving_beside(place.directory, place.database, how.serve_port))
+            opened.enter_context(
+                serving_beside(place.directory, place.database, how.serve_port, for_long=not until_idle)
+            )
         if how.metrics_port:
             opened.enter_context(warehouse_watched(lambda: _open(where, None, create=False), metrics.health))
             for source in sources:

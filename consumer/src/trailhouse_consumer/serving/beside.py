@@ -20,14 +20,18 @@ _log = structlog.get_logger()
 
 
 @contextmanager
-def serving_beside(directory: Path, database: str, port: int) -> Iterator[None]:
-    """Serve a directory that this process has open, as long as the context lasts, if that can be done."""
+def serving_beside(directory: Path, database: str, port: int, *, for_long: bool) -> Iterator[None]:
+    """Serve a directory that this process has open, as long as the context lasts, if that can be done.
+
+    Where is said aloud only when it is `for_long`; who needs it finds it in the directory.
+    """
     try:
         serving = Serving(directory, database=database, port=port)
     except WarehouseError as error:
         _log.warning("not serving", reason=str(error))
         yield
         return
-    _log.info("serving", warehouse=f"chdb://{directory}", at=str(serving.served))
+    if for_long:
+        _log.info("serving", warehouse=f"chdb://{directory}", at=str(serving.served))
     with serving:
         yield
