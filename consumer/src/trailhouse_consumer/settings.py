@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -14,6 +15,8 @@ from trailhouse_schemas.settings import KafkaClient, config_files, reading, with
 __all__ = ["CollectorSettings"]
 
 _MIB = 1 << 20
+#: What Kafka takes as the name of a member.
+_LEGAL_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
 class CollectorSettings(BaseSettings):
@@ -27,8 +30,15 @@ class CollectorSettings(BaseSettings):
     group_protocol: Literal["classic", "consumer"] = Field(
         default="classic", description="classic (cooperative-sticky) or consumer (KIP-848; Kafka 4.0 or newer)."
     )
+    group_instance_id: str = Field(
+        default="",
+        description="Name in the group, of this collector alone (static membership): restarted within the session "
+        "time-out it keeps its partitions. Empty: none, it leaves when it ends.",
+    )
     session_timeout_seconds: float = Field(
-        default=45.0, gt=0, description="Silence after which the group gives a collector up (classic protocol)."
+        default=45.0,
+        gt=0,
+        description="Silence after which the group gives a collector up (classic; else it is the broker's setting).",
     )
     kafka_client_file: SecretFile = Field(
         default=None, description="File of JSON with more of the collector's kafka_client; it wins."
@@ -53,6 +63,13 @@ class CollectorSettings(BaseSettings):
     backoff_seconds: float = Field(
         default=30.0, gt=0, description="Longest wait between tries of what does not answer."
     )
+
+    @field_validator("group_instance_id")
+    @classmethod
+    def _of_kafkas_letters(cls, value: str) -> str:
+        if value and (not _LEGAL_ID.fullmatch(value) or value in {".", ".."}):
+            raise ValueError("is not 1 to 249 of the letters a-z A-Z 0-9 . _ -, and not . or ..")
+        return value
 
     @field_validator("kafka_client", mode="after")
     @classmethod

@@ -27,6 +27,7 @@ __all__ = ["command"]
 @click.option("--migrate", "migrate_first", is_flag=True, help="Bring a server's warehouse to this version first.")
 @click.option("--group", help="Consumer group.")
 @click.option("--group-protocol", type=click.Choice(["classic", "consumer"]), help="Consumer group's protocol.")
+@click.option("--group-instance-id", help="Name in the group, this collector's alone; none: it leaves when it ends.")
 @click.option("--metrics-port", type=int, help="Port of the Prometheus metrics; 0: none.")
 @click.option("--serve/--no-serve", default=None, help="Let other programs use an embedded warehouse meanwhile.")
 @click.option("--serve-port", type=int, help="Port for them [default: one that is free].")
@@ -44,6 +45,7 @@ def command(  # noqa: PLR0917 - click passes them by name
     migrate_first: bool,
     group: str | None,
     group_protocol: str | None,
+    group_instance_id: str | None,
     metrics_port: int | None,
     serve: bool | None,
     serve_port: int | None,
@@ -66,6 +68,7 @@ def command(  # noqa: PLR0917 - click passes them by name
     how = CollectorSettings.read(
         group=group,
         group_protocol=group_protocol,
+        group_instance_id=group_instance_id,
         metrics_port=metrics_port,
         serve=serve,
         serve_port=serve_port,

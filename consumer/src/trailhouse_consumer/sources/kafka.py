@@ -33,6 +33,7 @@ from trailhouse_consumer.ranges import plan_from_metadata, plan_to_metadata, set
 from trailhouse_consumer.sources import Backlog, Gap, Limits, Messages, Partition, Plan
 from trailhouse_consumer.sources.buffers import Buffer, Key, crowded, taken_apart
 from trailhouse_consumer.sources.commits import Commits
+from trailhouse_consumer.sources.instance_names import InstanceName
 from trailhouse_consumer.sources.kafka_client import AWAY, admin_settings, client_settings, text
 from trailhouse_consumer.sources.kafka_ends import LogEnds
 from trailhouse_schemas.catalogue import CATALOGUE
@@ -66,6 +67,7 @@ class KafkaSource:
         self._servers = bootstrap_servers
         self._limits = limits
         self._settings = client_settings(bootstrap_servers, how)
+        self._name = InstanceName(self._settings)
         #: Bytes of messages in memory: from the first on no more are taken from the client, from the second on fetched.
         self._hold, self._bound = how.memory_mib << 18, how.memory_mib * 3 << 17
         self._consumer: Any = None
@@ -187,7 +189,9 @@ class KafkaSource:
         return found
 
     def unready(self) -> str:
-        """Return what keeps it from reading: no topic, or no group that has taken it in."""
+        """Return what keeps it from reading: no topic, no group that has taken it in, another of its name there."""
+        if self._name.taken:
+            return self._name.taken
         if self._topics_at and not self._subscribed:
             return f"Kafka at {self._servers} has no topic of the catalogue; run 'trailhouse topics create'"
         return "" if self._joined else "has not joined the group yet"
@@ -231,6 +235,7 @@ class KafkaSource:
     def _subscribe(self) -> None:
         """Join, and take in topics of the catalogue that came to be."""
         if self._consumer is None:
+            self._name.expect_free()
             self._consumer = Consumer(
                 self._settings | {"error_cb": self._on_error}, logger=logging.getLogger("trailhouse.kafka")
             )
@@ -270,6 +275,7 @@ class KafkaSource:
                 starts.append(TopicPartition(found.topic, found.partition, buffer.position))
         consumer.incremental_assign(starts)
         self._joined = True
+        self._name.joined(consumer)
         self.rebalanced("assigned")
         if starts:
             # The client keeps a pause over the time that a partition was another's.
@@ -435,7 +441,8 @@ class KafkaSource:
                 with self._or_anew():
                     self._on_missing(buffer)
         elif code == KafkaError._FATAL:  # noqa: SLF001
-            # Said once, and nothing comes from this client any more: another member has taken its name.
+            # Said once, and nothing comes from this client any more: another member has its name, mostly.
+            self._name.refused()
             raise SourceUnavailableError(f"Kafka's client has given up: {message.error().str()}")
         else:
             self._log.warning("kafka", partition=str(buffer and buffer.partition), reason=str(message.error()))

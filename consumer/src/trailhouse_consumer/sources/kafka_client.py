@@ -49,11 +49,13 @@ def client_settings(servers: str, how: CollectorSettings) -> dict[str, Any]:
     if how.group_protocol == "classic":
         settings["partition.assignment.strategy"] = "cooperative-sticky"
         settings["session.timeout.ms"] = int(how.session_timeout_seconds * 1000)
+    named = {"group.instance.id": how.group_instance_id} if how.group_instance_id else {}
     # What the protocol of landing rests on is nobody's choice.
     return (
         settings
         | how.kafka_client
         | dict(EVERY_KAFKA_CLIENT)
+        | named
         | {
             "bootstrap.servers": servers,
             "group.id": how.group,
