@@ -41,11 +41,21 @@ def resume(process: int) -> None:
 
 @pytest.mark.kafka
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
-@pytest.mark.parametrize("stage", ["planned", "inserted"])
+@pytest.mark.parametrize(
+    ("stage", "name"),
+    [("planned", ""), ("inserted", ""), ("inserted", "of-both")],
+    ids=["planned", "inserted", "named"],
+)
 def test_a_stopped_collector_that_has_lost_its_partitions_lands_nothing_twice(
-    kafka: KafkaServer, topics: Topics, server_warehouse: Warehouse, stage: str, protocol: str, tmp_path: Path
+    kafka: KafkaServer,
+    topics: Topics,
+    server_warehouse: Warehouse,
+    stage: str,
+    name: str,
+    protocol: str,
+    tmp_path: Path,
 ) -> None:
-    """It has stored its plan; the other one finds it and lands the range; then the first goes on."""
+    """It has stored its plan; the other one, of the same name too, finds it and lands the range; the first goes on."""
     topics.create_catalogue(["metrics_logged"])
     producer_id = new_producer_id()
     values = [(producer_id, i, metrics(producer_id, i)) for i in range(EVENTS)]
@@ -54,6 +64,7 @@ def test_a_stopped_collector_that_has_lost_its_partitions_lands_nothing_twice(
     how = {
         "group": f"stopped-{producer_id}",
         "group_protocol": protocol,
+        "group_instance_id": name,
         "session_timeout_seconds": 2,
         "flush_rows": 500,
         "flush_seconds": 0.05,
