@@ -219,3 +219,37 @@ def test_the_setting_wins_over_what_is_passed_through(
     """And without either there is no name."""
     how = CollectorSettings(group_protocol=protocol, group_instance_id=named, kafka_client=client)
     assert client_settings("broker:9092", how).get("group.instance.id") == expected
+
+
+@pytest.mark.kafka
+def test_a_session_may_be_longer_than_the_client_waits_for_a_poll(kafka: KafkaServer, topics: Topics) -> None:
+    """Twenty minutes: what a static member needs that is away for that long."""
+    topics.create_catalogue(["metrics_logged"])
+    how = CollectorSettings(group=f"members-{uuid.uuid4()}", group_instance_id="name", session_timeout_seconds=1200)
+    source = KafkaSource(kafka.bootstrap_servers, how, Limits(seconds=0))
+    until(lambda: len(numbers(source)) == _PARTITIONS, source)
+    source.close()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "heartbeat_ms", "poll_ms"), [(1, 333, 300_000), (45, 3_000, 300_000), (600, 3_000, 600_000)]
+)
+def test_a_session_has_room_for_heartbeats_and_polls(seconds: float, heartbeat_ms: int, poll_ms: int) -> None:
+    """Three heartbeats at least; and what is passed through wins."""
+    how = CollectorSettings(session_timeout_seconds=seconds)
+    found = client_settings("broker:9092", how)
+    assert (found["heartbeat.interval.ms"], found["max.poll.interval.ms"]) == (heartbeat_ms, poll_ms)
+    passed = how.model_copy(update={"kafka_client": {"heartbeat.interval.ms": "100", "max.poll.interval.ms": "9"}})
+    found = client_settings("broker:9092", passed)
+    assert (found["heartbeat.interval.ms"], found["max.poll.interval.ms"]) == ("100", "9")
+
+
+@pytest.mark.parametrize("chosen", [{}, {"session_timeout_seconds": 45}])
+def test_a_session_time_out_that_is_not_used_is_said(chosen: dict[str, Any], protocol: GroupProtocol) -> None:
+    """By `consumer` it is the broker's, and nothing of ours reaches it."""
+    how = CollectorSettings(group_protocol=protocol, **chosen)
+    assert ("session.timeout.ms" in client_settings("broker:9092", how)) == (protocol == "classic")
+    with capture_logs() as said:
+        KafkaSource("broker:9092", how, Limits())
+    unused = bool(chosen) and protocol == "consumer"
+    assert ["consumer.session.timeout.ms" in line["event"] for line in said] == [True] * unused

@@ -112,7 +112,7 @@ def test_topics_are_landed_once_by_collectors_killed_20_times_each(
                 "flush_rows": range_events,
                 "flush_seconds": 0.05,
                 "idle_seconds": 0.1,
-                "kafka_client": {"group.instance.id": "the-only-one"},
+                "group_instance_id": "the-only-one",
             },
         }
     )

@@ -37,7 +37,8 @@ class CollectorSettings(BaseSettings):
     )
     session_timeout_seconds: float = Field(
         default=45.0,
-        gt=0,
+        ge=1,
+        le=3600,
         description="Silence after which the group gives a collector up (classic; else it is the broker's setting).",
     )
     kafka_client_file: SecretFile = Field(

@@ -87,6 +87,11 @@ class KafkaSource:
         self._amid_rebalance = False
         self._commits = Commits(bootstrap_servers)
         self._log = structlog.get_logger("trailhouse.collector")
+        if how.group_protocol == "consumer" and "session_timeout_seconds" in how.model_fields_set:
+            self._log.warning(
+                "session_timeout_seconds is for the protocol classic alone; set the group's consumer.session.timeout.ms",
+                group=how.group,
+            )
 
     def expect_answer(self) -> None:
         """Raise `SourceUnavailableError` when no broker answers."""

@@ -30,6 +30,9 @@ LOST: Final = frozenset(
 _FETCH_BYTES: Final = 32 << 20
 #: The bytes that the client holds are bounded, not the messages.
 _QUEUED_MESSAGES: Final = 10_000_000
+#: The client's own defaults.
+_HEARTBEAT_MS: Final = 3_000
+_POLL_MS: Final = 300_000
 
 
 def client_settings(servers: str, how: CollectorSettings) -> dict[str, Any]:
@@ -48,7 +51,11 @@ def client_settings(servers: str, how: CollectorSettings) -> dict[str, Any]:
     }
     if how.group_protocol == "classic":
         settings["partition.assignment.strategy"] = "cooperative-sticky"
-        settings["session.timeout.ms"] = int(how.session_timeout_seconds * 1000)
+        session_ms = int(how.session_timeout_seconds * 1000)
+        settings["session.timeout.ms"] = session_ms
+        settings["heartbeat.interval.ms"] = min(_HEARTBEAT_MS, session_ms // 3)
+        # The client refuses a session that is longer.
+        settings["max.poll.interval.ms"] = max(_POLL_MS, session_ms)
     named = {"group.instance.id": how.group_instance_id} if how.group_instance_id else {}
     # What the protocol of landing rests on is nobody's choice.
     return (
