@@ -89,7 +89,7 @@ class KafkaSource:
         self._log = structlog.get_logger("trailhouse.collector")
         if how.group_protocol == "consumer" and "session_timeout_seconds" in how.model_fields_set:
             self._log.warning(
-                "session_timeout_seconds is for the protocol classic alone; set the group's consumer.session.timeout.ms",
+                "session_timeout_seconds is for the protocol classic; set the group's consumer.session.timeout.ms",
                 group=how.group,
             )
 
