@@ -139,6 +139,19 @@ def test_a_static_member_that_comes_back_has_its_partitions_and_its_plan_and_the
 
 
 @pytest.mark.kafka
+def test_a_static_member_that_is_closed_before_it_has_partitions_is_waited_for_too(
+    kafka: KafkaServer, member: Members
+) -> None:
+    """A dynamic one says that it goes; this one comes back."""
+    early, _ = member("early")
+    until(lambda: len(numbers(early)) == _PARTITIONS, early)
+    late, _ = member("late")
+    until(lambda: late._joined, early, late)
+    late.close()
+    assert held(kafka, late).keys() == {"early", "late"}
+
+
+@pytest.mark.kafka
 def test_a_dynamic_member_that_is_closed_gives_its_partitions_to_the_others_at_once(member: Members) -> None:
     """It leaves the group."""
     first, other, changes = shared(member, "", "")

@@ -43,6 +43,11 @@ class InstanceName:
         self.taken = ""
         self._log = structlog.get_logger("trailhouse.collector")
 
+    @property
+    def given(self) -> bool:
+        """Whether there is one: the member is static."""
+        return bool(self._name)
+
     def joined(self, consumer: Any) -> None:
         """The group has taken it in."""
         if self._name:

@@ -377,8 +377,11 @@ class KafkaSource:
             buffer.unsettled = None
 
     def _unsubscribe(self) -> None:
-        """Say that a member without partitions goes: to close it says nothing, and others wait for it for a session."""
-        if self._consumer is None or not self._joined or self._buffers or self._down:
+        """Say that a member without partitions goes: to close it says nothing, and others wait for it for a session.
+
+        A static one is to be waited for.
+        """
+        if self._consumer is None or not self._joined or self._buffers or self._down or self._name.given:
             return
         try:
             self._consumer.unsubscribe()
