@@ -421,18 +421,26 @@ def test_a_partition_that_comes_back_is_read_though_it_left_amid_a_pause(
     first, second = (KafkaSource(kafka.bootstrap_servers, how, Limits(seconds=0)) for _ in range(2))
     try:
         until(first, lambda: first._paused == set(first._buffers) != set())
-        until(second, lambda: first.poll(0.1) or bool(second.partitions()))
-        for partition in [found for found in first.due() if found.number == 0]:
-            plan = Plan(0, int(first.read(partition).offsets[-1]))
-            first.commit_plan(partition, plan)
-            first.landed(partition, plan)
-        first.poll(0.1)
+
+        def shared() -> bool:
+            first.poll(0.1)
+            return bool(second.partitions())
+
+        until(second, shared)
         second.close()
         until(first, lambda: len(first.partitions()) == len(partitions))
         for number in partitions[1:]:
             publish(kafka.bootstrap_servers, "metrics_logged", [(producer_id, 100, b"y")], partition=number)
         others = [found for found in first.partitions() if found.number]
-        until(first, lambda: all(len(first.read(partition)) == 1 for partition in others))
+
+        def read() -> bool:
+            for partition in [found for found in first.due() if found.number == 0]:
+                plan = Plan(int((messages := first.read(partition)).offsets[0]), int(messages.offsets[-1]))
+                first.commit_plan(partition, plan)
+                first.landed(partition, plan)
+            return all(len(first.read(partition)) == 1 for partition in others)
+
+        until(first, read)
     finally:
         first.close()
         second.close()

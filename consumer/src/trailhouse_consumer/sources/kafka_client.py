@@ -77,7 +77,18 @@ def client_settings(servers: str, how: CollectorSettings) -> dict[str, Any]:
 
 def admin_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """Return those of a consumer's settings that an admin client takes."""
-    skip = ("group.", "enable.", "auto.", "partition.", "queued.", "fetch.", "session.", "max.", "isolation.")
+    skip = (
+        "group.",
+        "heartbeat.",
+        "enable.",
+        "auto.",
+        "partition.",
+        "queued.",
+        "fetch.",
+        "session.",
+        "max.",
+        "isolation.",
+    )
     return {name: value for name, value in settings.items() if not name.startswith(skip)}
 
 
