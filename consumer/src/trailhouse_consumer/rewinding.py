@@ -134,7 +134,7 @@ class Group:
             if group.state not in {ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD}:
                 raise RewindError(
                     f"Group {self._name} has {len(group.members)} members; end its collectors first, and wait until "
-                    "the group has given up those that were killed (session_timeout_seconds)"
+                    "the group has given up those that were killed or are static (session_timeout_seconds)"
                 )
         (answer,) = warehouse.ask("running_landings", {}).columns
         if sum(answer.to_pylist()):
